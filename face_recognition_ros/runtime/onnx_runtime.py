@@ -1,0 +1,112 @@
+"""The ONNX Runtime backend: any laptop's CPU, or CUDA where onnxruntime was built with it."""
+
+import logging
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import onnxruntime
+
+from face_recognition_ros.errors import BackendError, ModelError
+from face_recognition_ros.runtime.session import Shape
+
+logger = logging.getLogger(__name__)
+
+PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+"""Execution providers in order of preference; those that this onnxruntime lacks are left out."""
+
+
+class _SharedThreadPool:
+    """The one pool of worker threads that all sessions of this process share.
+
+    A pool per session makes a frame several times slower: the pools of detector and embedder spin against each other.
+    onnxruntime lets the size be chosen once per process, so the first session decides.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads: int | None = None
+
+    def open(self, threads: int) -> int:
+        """Create the pool if there is none yet (0: as many threads as cores) and return the size in force."""
+        with self._lock:
+            if self._threads is None:
+                onnxruntime.set_global_thread_pool_sizes(threads, 1)
+                self._threads = threads
+            elif self._threads != threads:
+                logger.warning(
+                    "onnxruntime's pool already runs with threads=%d; threads=%d has no effect until restart",
+                    self._threads,
+                    threads,
+                )
+            return self._threads
+
+
+_pool = _SharedThreadPool()
+
+
+class OnnxRuntimeSession:
+    """InferenceSession on ONNX Runtime."""
+
+    def __init__(self, model_path: Path, threads: int = 0) -> None:
+        """Load a model file; threads: of the pool that all sessions share, 0 for one per core.
+
+        Raises ModelError where the file is missing, cut short or not an ONNX model.
+        """
+        if not model_path.is_file():
+            raise ModelError(f"There is no model file {model_path}.")
+        self._threads = _pool.open(threads)
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                str(model_path), _session_options(), providers=_available_providers(), enable_fallback=False
+            )
+        except Exception as error:  # onnxruntime's errors have no common base below Exception
+            raise ModelError(
+                f"{model_path} ({model_path.stat().st_size} bytes) cannot be loaded as an ONNX model; "
+                f"it may be cut short, damaged or of another format. ONNX Runtime says: {_first_line(error)}"
+            ) from error
+        self.inputs: Mapping[str, Shape] = {
+            node.name: tuple(axis if isinstance(axis, int) else None for axis in node.shape)
+            for node in self._session.get_inputs()
+        }
+        self.outputs: tuple[str, ...] = tuple(node.name for node in self._session.get_outputs())
+        self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        device = str(self._session.get_providers()[0]).removesuffix("ExecutionProvider")
+        threads_in_words = f"{self._threads} threads" if self._threads else "a thread per core"
+        self.backend = f"ONNX Runtime {onnxruntime.__version__}, {device}, {threads_in_words}"
+
+    def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        if self._session is None:
+            raise BackendError("This ONNX Runtime session was closed.")
+        try:
+            return list(self._session.run(None, dict(inputs)))
+        except Exception as error:  # as above
+            given = {name: f"{array.dtype}{array.shape}" for name, array in inputs.items()}
+            raise BackendError(
+                f"ONNX Runtime refused inputs {given} for a model that takes {dict(self.inputs)}: {_first_line(error)}"
+            ) from error
+
+    def close(self) -> None:
+        self._session = None
+
+
+def _session_options() -> Any:
+    options = onnxruntime.SessionOptions()
+    options.use_per_session_threads = False
+    options.log_severity_level = 3  # errors only: warnings about unused initialisers are nothing a user can act on
+    # Shapes change from call to call (pyramid levels, number of crops): a memory plan per shape would be kept for ever.
+    options.enable_mem_pattern = False
+    # Weights live as long as the session: outside the arena they do not make it grow in powers of two.
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+    return options
+
+
+def _available_providers() -> list[str]:
+    available = onnxruntime.get_available_providers()
+    return [provider for provider in PROVIDERS if provider in available]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

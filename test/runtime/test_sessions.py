@@ -1,0 +1,83 @@
+"""Opening networks: the ONNX Runtime session and the honest choice of a backend."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from face_recognition_ros.errors import BackendError, ModelError, SettingsError
+from face_recognition_ros.runtime import create_session
+
+
+@pytest.fixture
+def doubling_model(tmp_path: Path) -> Path:
+    """A network (batch, 2) -> twice that, with a note in its metadata."""
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 2]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "doubling", value[:1], value[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, {"model_id": "doubling-1"})
+    path = tmp_path / "doubling.onnx"
+    onnx.save(model, str(path))
+    return path
+
+
+def test_session_runs_and_describes_itself(doubling_model: Path) -> None:
+    session, choice = create_session(doubling_model, "onnxruntime")
+    assert dict(session.inputs) == {"x": (None, 2)}
+    assert session.outputs == ("y",)
+    assert session.metadata["model_id"] == "doubling-1"
+    assert session.backend.startswith("ONNX Runtime ")
+    assert (choice.used, choice.reason) == ("onnxruntime", "as requested")
+    for batch in (1, 3, 0):
+        x = np.arange(2 * batch, dtype=np.float32).reshape(batch, 2)
+        np.testing.assert_array_equal(session.run({"x": x})[0], 2 * x)
+
+
+def test_wrong_input_is_refused_with_a_sentence(doubling_model: Path) -> None:
+    session, _ = create_session(doubling_model)
+    with pytest.raises(BackendError, match=r"float32\(1, 5\).*\(None, 2\)"):
+        session.run({"x": np.zeros((1, 5), np.float32)})
+
+
+def test_closed_session_refuses_to_run(doubling_model: Path) -> None:
+    session, _ = create_session(doubling_model)
+    session.close()
+    session.close()
+    with pytest.raises(BackendError, match="closed"):
+        session.run({"x": np.zeros((1, 2), np.float32)})
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no model file"):
+        create_session(tmp_path / "nothing.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no network", None])
+def test_damaged_file(doubling_model: Path, content: bytes | None) -> None:
+    doubling_model.write_bytes(doubling_model.read_bytes()[:-20] if content is None else content)
+    with pytest.raises(ModelError, match="cannot be loaded as an ONNX model"):
+        create_session(doubling_model)
+
+
+@pytest.mark.parametrize("backend", ["tensorrt", "torch_cuda"])
+def test_absent_backend_falls_back_and_says_why(doubling_model: Path, backend: str) -> None:
+    _, choice = create_session(doubling_model, backend)
+    assert (choice.requested, choice.used) == (backend, "onnxruntime")
+    assert choice.reason.startswith(f"{backend}: this release")
+    with pytest.raises(BackendError, match=f"{backend}: this release"):
+        create_session(doubling_model, backend, strict=True)
+
+
+def test_auto_names_what_it_passed_over(doubling_model: Path) -> None:
+    _, choice = create_session(doubling_model)
+    assert (choice.requested, choice.used) == ("auto", "onnxruntime")
+    assert "tensorrt: " in choice.reason
+
+
+def test_settings_out_of_range(doubling_model: Path) -> None:
+    with pytest.raises(SettingsError, match=r"'tpu'.*auto"):
+        create_session(doubling_model, "tpu")
+    with pytest.raises(SettingsError, match="-1"):
+        create_session(doubling_model, threads=-1)
