@@ -1,0 +1,67 @@
+"""Box geometry against values computed by hand."""
+
+import numpy as np
+import pytest
+
+from face_recognition_ros.detection import boxes as geometry
+from face_recognition_ros.types import FloatArray
+
+
+def array(*rows: tuple[float, ...]) -> FloatArray:
+    return np.array(rows, np.float32)
+
+
+def test_intersection_over_union() -> None:
+    first, second = array((0, 0, 10, 10)), array((0, 0, 10, 10), (5, 0, 15, 10), (20, 20, 30, 30))
+    np.testing.assert_allclose(geometry.intersection_over_union(first, second), [[1, 50 / 150, 0]])
+
+
+def test_intersection_over_smaller_counts_inclusive_pixels() -> None:
+    first, second = array((0, 0, 9, 9)), array((2, 2, 5, 5), (9, 9, 18, 18), (10, 0, 19, 9))
+    np.testing.assert_allclose(geometry.intersection_over_smaller(first, second), [[1, 1 / 100, 0]])
+
+
+def test_suppression_is_greedy() -> None:
+    # 0 suppresses 1; 1 would have suppressed 2, but is gone; 3 stands alone
+    boxes = array((0, 0, 10, 10), (3, 0, 13, 10), (6, 0, 16, 10), (50, 50, 60, 60))
+    scores = np.array([0.9, 0.8, 0.7, 0.95], np.float32)
+    assert geometry.suppress_non_maxima(boxes, scores, 0.5).tolist() == [3, 0, 2]
+    assert geometry.suppress_non_maxima(boxes, scores, 0.6).tolist() == [3, 0, 1, 2]
+
+
+def test_equal_scores_keep_their_order_and_nothing_gives_nothing() -> None:
+    boxes = array((0, 0, 10, 10), (0, 0, 10, 10), (40, 40, 50, 50))
+    assert geometry.suppress_non_maxima(boxes, np.ones(3, np.float32), 0.5).tolist() == [0, 2]
+    assert geometry.suppress_non_maxima(boxes[:0], np.ones(0, np.float32), 0.5).tolist() == []
+
+
+def test_many_boxes_are_suppressed_as_one_by_one() -> None:
+    random = np.random.default_rng(7)
+    corner = random.uniform(0, 200, (3 * geometry.BLOCK, 2))
+    boxes = np.hstack((corner, corner + random.uniform(20, 60, corner.shape))).astype(np.float32)
+    scores = random.uniform(size=len(boxes)).astype(np.float32)
+    kept: list[int] = []
+    for index in np.argsort(-scores):
+        if all(geometry.intersection_over_union(boxes[[index]], boxes[[other]])[0, 0] <= 0.3 for other in kept):
+            kept.append(int(index))
+    assert geometry.suppress_non_maxima(boxes, scores, 0.3).tolist() == kept
+
+
+@pytest.mark.parametrize(("inclusive", "expected"), [(0, (11, 19, 30, 44)), (1, (11.1, 18.9, 31, 45.4))])
+def test_regression(inclusive: int, expected: tuple[float, ...]) -> None:
+    moved = geometry.regress(array((10, 20, 20, 30)), array((0.1, -0.1, 1.0, 1.4)), inclusive)
+    np.testing.assert_allclose(moved, [expected], rtol=1e-6)
+
+
+def test_square_keeps_the_centre() -> None:
+    np.testing.assert_array_equal(geometry.make_square(array((0, 0, 10, 20))), [(-5, 0, 15, 20)])
+
+
+def test_window_boxes() -> None:
+    boxes = geometry.window_boxes(np.array([0, 3]), np.array([0, 5]), 0.5)
+    np.testing.assert_array_equal(boxes, [(2, 2, 24, 24), (22, 14, 44, 36)])
+
+
+def test_pixel_ranges() -> None:
+    ranges = geometry.pixel_ranges(array((-3.5, 1.9, 8.7, 9.2), (3, 4, 700, 500), (700, 0, 800, 10)), 640, 480)
+    np.testing.assert_array_equal(ranges, [(0, 0, 8, 9), (2, 3, 640, 480), (699, 0, 640, 10)])

@@ -1,0 +1,96 @@
+"""MTCNN against facenet-pytorch's own results, and on frames that are no photographs.
+
+The networks are exported by `make setup`; without them these tests fail with the sentence that says so.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from face_recognition_ros.detection import DetectorOptions, FaceDetector, create_detector
+from face_recognition_ros.detection.boxes import intersection_over_union
+from face_recognition_ros.detection.mtcnn import pyramid_scales
+from face_recognition_ros.errors import ImageError, ModelError
+from face_recognition_ros.types import ByteArray
+
+REFERENCE = json.loads((Path(__file__).parent / "reference_boxes.json").read_text())
+"""Written by `make compare-mtcnn`, which ran facenet-pytorch's MTCNN on the two pictures."""
+
+
+@pytest.fixture(scope="module")
+def detector() -> FaceDetector:
+    return create_detector("mtcnn", DetectorOptions(min_face_size=REFERENCE["min_face_size"]))
+
+
+@pytest.mark.parametrize("picture", ["astronaut", "grace_hopper"])
+def test_agrees_with_facenet_pytorch(detector: FaceDetector, picture: str, request: pytest.FixtureRequest) -> None:
+    frame: ByteArray = request.getfixturevalue(f"{picture}_bgr")
+    path: Path = request.getfixturevalue(f"{picture}_path")
+    expected = REFERENCE["pictures"][path.name]
+    found = detector.detect(frame)
+    assert len(found) == len(expected) == 1
+    overlap = intersection_over_union(found[0].box[None], np.array([expected[0]["box"]], np.float32))
+    assert overlap[0, 0] > 0.95
+    assert np.linalg.norm(found[0].landmarks - np.array(expected[0]["landmarks"]), axis=1).max() <= 1.5
+    assert found[0].score == pytest.approx(expected[0]["score"], abs=1e-3)
+
+
+def test_landmarks_start_at_the_images_left(detector: FaceDetector, astronaut_bgr: ByteArray) -> None:
+    left_eye, right_eye, nose, left_mouth, right_mouth = detector.detect(astronaut_bgr)[0].landmarks
+    assert left_eye[0] < nose[0] < right_eye[0]
+    assert left_mouth[0] < right_mouth[0]
+    assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
+
+
+def test_two_faces_best_first_and_max_faces(detector: FaceDetector, astronaut_bgr: ByteArray) -> None:
+    frame = np.hstack((astronaut_bgr, astronaut_bgr[:, ::-1]))
+    faces = detector.detect(frame)
+    assert len(faces) == 2
+    assert faces[0].score >= faces[1].score
+    assert (faces[0].box[0] < 512) != (faces[1].box[0] < 512)
+    best = create_detector("mtcnn", DetectorOptions(max_faces=1)).detect(frame)
+    assert [face.box.tolist() for face in best] == [faces[0].box.tolist()]
+
+
+def test_same_frame_same_faces(detector: FaceDetector, astronaut_bgr: ByteArray) -> None:
+    first, second = detector.detect(astronaut_bgr), detector.detect(astronaut_bgr.copy())
+    assert [face.box.tolist() for face in first] == [face.box.tolist() for face in second]
+
+
+def test_min_face_size(astronaut_bgr: ByteArray) -> None:
+    assert create_detector("mtcnn", DetectorOptions(min_face_size=250)).detect(astronaut_bgr) == []
+
+
+@pytest.mark.parametrize("shape", [(480, 640), (39, 641), (1, 1), (40, 40), (41, 997), (333, 47)])
+def test_black_and_tiny_frames_hold_no_face(detector: FaceDetector, shape: tuple[int, int]) -> None:
+    assert detector.detect(np.zeros((*shape, 3), np.uint8)) == []
+
+
+def test_odd_sizes_and_views(detector: FaceDetector, astronaut_bgr: ByteArray) -> None:
+    view = astronaut_bgr[1:320, 101:404]
+    assert not view.flags.c_contiguous
+    whole, part = detector.detect(astronaut_bgr)[0], detector.detect(view)[0]
+    np.testing.assert_allclose(part.box + (101, 1, 101, 1), whole.box, atol=8)
+
+
+@pytest.mark.parametrize(
+    "frame", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)]
+)
+def test_what_is_no_frame_is_refused(detector: FaceDetector, frame: ByteArray) -> None:
+    with pytest.raises(ImageError, match="height, width, 3"):
+        detector.detect(frame)
+    with pytest.raises(ImageError, match="float64"):
+        detector.detect(np.zeros((40, 40, 3)))  # type: ignore[arg-type]
+
+
+def test_pyramid() -> None:
+    assert pyramid_scales(100, 40, 40.0) == [0.3]
+    assert pyramid_scales(39, 500, 40.0) == []
+    np.testing.assert_allclose(pyramid_scales(60, 80, 40.0), [0.3, 0.3 * 0.709])
+
+
+def test_missing_networks(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"mtcnn_pnet\.onnx"):
+        create_detector("mtcnn", DetectorOptions(model=str(tmp_path)))
