@@ -1,0 +1,206 @@
+"""Follows faces from frame to frame: detections and embeddings in, stable track ids and each track's good looks out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from face_recognition_ros.errors import SettingsError
+from face_recognition_ros.types import Detection, FloatArray, Quality
+
+_Matrix = npt.NDArray[np.float64]
+
+FORBIDDEN_COST = 2.0
+"""Cost of leaving a detection to a new track; no allowed pair costs more, so that the sum prefers any allowed pair to
+none, but never two poor pairs to one good one and a newcomer."""
+
+UNKNOWN_APPEARANCE_COST = 0.5
+"""Where a pair cannot be compared by embedding: the cost of a cosine of 0.5, usual between looks of one person."""
+
+REACH, REACH_PER_SECOND, MAX_REACH, MAX_BLIND_REACH = 0.5, 6.0, 3.0, 1.0
+"""How far from its predicted place a face may turn up, in face widths: at once, more for each second unseen (a brisk
+walk past the camera), at most, and at most where no embedding vouches for it."""
+
+MAX_SIZE_RATIO = 2.0
+"""By how much a face may grow or shrink between two sightings."""
+
+VELOCITY_TIME = 0.1
+"""Seconds over which a track's velocity is smoothed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerOptions:
+    """How long tracks live and what they accept.
+
+    Raises:
+        SettingsError: a value is out of its range.
+    """
+
+    max_age: float = 1.0
+    """Seconds a track waits unseen before it ends; a clock that steps back by more than this ends all tracks."""
+    contradiction_similarity: float = 0.2
+    """Cosine of a good look and a track's mean below which they are two people; take it from the model's statistics."""
+    max_looks: int = 20
+    """How many good looks a track keeps."""
+
+    def __post_init__(self) -> None:
+        if not self.max_age > 0:
+            raise SettingsError(f"max_age is {self.max_age:g} s; it must be over 0")
+        if not -1 <= self.contradiction_similarity <= 1:
+            raise SettingsError(f"contradiction_similarity is {self.contradiction_similarity:g}; a cosine is -1 to 1")
+        if self.max_looks < 1:
+            raise SettingsError(f"max_looks is {self.max_looks}; a track keeps at least 1")
+
+
+@dataclass(slots=True, eq=False)
+class Track:
+    """One face followed through time; the tracker changes it with every update."""
+
+    id: int
+    """Positive, and never given to another track of the same tracker."""
+    box: _Matrix
+    """(4,) float64 where it was last seen: left, top, right, bottom in frame pixels."""
+    first_seen: float
+    last_seen: float
+    """Seconds, of the frames' stamps."""
+    velocity: _Matrix = field(default_factory=lambda: np.zeros(2))
+    """(2,) float64 of the box's centre, in pixels per second."""
+    mean_embedding: FloatArray | None = None
+    """(D,) float32 unit vector, the weighted mean of the good looks; None before the first."""
+    _looks: list[tuple[float, FloatArray]] = field(default_factory=list)
+
+    def evidence(self) -> tuple[FloatArray, FloatArray]:
+        """The good looks: (K, D) float32 unit embeddings and (K,) float32 quality weights; (0, 0) and (0,) if none."""
+        if not self._looks:
+            return np.zeros((0, 0), np.float32), np.zeros(0, np.float32)
+        weights, embeddings = zip(*self._looks, strict=True)
+        return np.stack(embeddings), np.array(weights, np.float32)
+
+    def predict(self, stamp: float) -> _Matrix:
+        """(4,) the box at that time, moved on with constant velocity."""
+        return self.box + np.tile(self.velocity * (stamp - self.last_seen), 2)
+
+    def see(self, box: _Matrix, stamp: float) -> None:
+        """Take over the place in a new frame."""
+        elapsed = stamp - self.last_seen
+        if elapsed > 0:
+            moved = (_centres(box[None]) - _centres(self.box[None]))[0] / elapsed
+            self.velocity = self.velocity + (moved - self.velocity) * elapsed / (elapsed + VELOCITY_TIME)
+        self.box, self.last_seen = box, stamp
+
+    def remember(self, embedding: FloatArray, weight: float, max_looks: int) -> None:
+        """Keep a good look; of too many, the poorest goes, and of equally poor ones the oldest."""
+        self._looks.append((max(weight, 1e-3), np.array(embedding, np.float32)))
+        if len(self._looks) > max_looks:
+            del self._looks[int(np.argmin([look_weight for look_weight, _ in self._looks]))]
+        embeddings, weights = self.evidence()
+        mean = weights @ embeddings
+        self.mean_embedding = (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
+
+
+class FaceTracker:
+    """Gives every face of a frame its track. The only state is the tracks alive; the same calls give the same ids.
+
+    Assignment is optimal over a cost of place (overlap and centre distance to a constant-velocity prediction) and
+    appearance (cosine to the track's mean embedding). A good look that contradicts a track is never given to it.
+    Knowing people again after a long absence is the gallery's task.
+    """
+
+    def __init__(self, options: TrackerOptions | None = None) -> None:
+        self._options = options or TrackerOptions()
+        self._tracks: list[Track] = []
+        self._next_id = 1
+        self._now = -np.inf
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """All tracks alive, those unseen in the last frame included, oldest first."""
+        return tuple(self._tracks)
+
+    def reset(self) -> None:
+        """End all tracks, as when the clock or the camera changes. Ids go on: none is used twice."""
+        self._tracks, self._now = [], -np.inf
+
+    def update(
+        self,
+        detections: Sequence[Detection],
+        embeddings: Sequence[FloatArray | None],
+        qualities: Sequence[Quality],
+        stamp: float,
+    ) -> list[Track]:
+        """Take one frame's faces and return the track of each, in their order.
+
+        Args:
+            detections: the faces, N of them.
+            embeddings: N times a (D,) float32 unit vector, or None where the face was not embedded.
+            qualities: N; only looks usable for matching speak for or against a track.
+            stamp: seconds, the frame's own time, not the wall clock's. A stamp that is a little older than the last
+                is taken for the same time; one that is older by more than max_age resets the tracker.
+
+        Raises:
+            ValueError: the three sequences differ in length, or the stamp is not finite.
+        """
+        if not len(detections) == len(embeddings) == len(qualities) or not np.isfinite(stamp):
+            lengths = f"{len(detections)} detections, {len(embeddings)} embeddings, {len(qualities)} qualities"
+            raise ValueError(f"each face needs one of each, and a finite stamp; got {lengths} at {stamp}")
+        if stamp < self._now - self._options.max_age:
+            self.reset()
+        self._now = now = max(stamp, self._now)
+        self._tracks = [track for track in self._tracks if now - track.last_seen <= self._options.max_age]
+
+        looks = [e if q.usable_for_matching else None for e, q in zip(embeddings, qualities, strict=True)]
+        boxes = np.array([d.box for d in detections], np.float64).reshape(-1, 4)
+        taken = self._assign(boxes, looks, now)
+        seen = [taken[i] if i in taken else self._start(boxes[i], now) for i in range(len(detections))]
+        for track, box, look, quality in zip(seen, boxes, looks, qualities, strict=True):
+            track.see(box, now)
+            if look is not None:
+                track.remember(look, quality.score, self._options.max_looks)
+        return seen
+
+    def _start(self, box: _Matrix, stamp: float) -> Track:
+        track = Track(self._next_id, box, first_seen=stamp, last_seen=stamp)
+        self._next_id += 1
+        self._tracks.append(track)
+        return track
+
+    def _assign(self, boxes: _Matrix, looks: Sequence[FloatArray | None], now: float) -> dict[int, Track]:
+        """The track of each detection that continues one, by the detection's index."""
+        if not self._tracks or not len(boxes):
+            return {}
+        predicted = np.array([track.predict(now) for track in self._tracks])
+        unseen = np.array([[now - track.last_seen] for track in self._tracks])
+        cosines = _cosines([track.mean_embedding for track in self._tracks], looks)
+        compared = np.isfinite(cosines)
+        reach = np.minimum(REACH + REACH_PER_SECOND * unseen, np.where(compared, MAX_REACH, MAX_BLIND_REACH))
+        distance, size_ratio, overlap = _geometry(predicted, boxes)
+        appearance = np.where(compared, np.clip(1 - cosines, 0, 1), UNKNOWN_APPEARANCE_COST)
+        cost = (1 - overlap) / 2 + distance / reach / 2 + appearance
+        contradicts = compared & (cosines < self._options.contradiction_similarity)
+        allowed = (distance <= reach) & (size_ratio <= MAX_SIZE_RATIO) & ~contradicts
+        rows, columns = linear_sum_assignment(np.where(allowed, cost, FORBIDDEN_COST))
+        return {int(c): self._tracks[r] for r, c in zip(rows, columns, strict=True) if allowed[r, c]}
+
+
+def _centres(boxes: _Matrix) -> _Matrix:
+    """(N, 2) centres of (N, 4) boxes."""
+    return (boxes[:, :2] + boxes[:, 2:]) / 2
+
+
+def _geometry(tracks: _Matrix, boxes: _Matrix) -> tuple[_Matrix, _Matrix, _Matrix]:
+    """(T, N) centre distance in mean face sizes, ratio of sizes (1 or more), and intersection over union."""
+    sizes, box_sizes = (np.maximum(b[:, 2:] - b[:, :2], 1e-3) for b in (tracks, boxes))
+    areas, box_areas = sizes.prod(axis=1)[:, None], box_sizes.prod(axis=1)[None]
+    distance = np.linalg.norm(_centres(tracks)[:, None] - _centres(boxes)[None], axis=2)
+    size_ratio = np.sqrt(np.maximum(areas / box_areas, box_areas / areas))
+    shared = np.minimum(tracks[:, None, 2:], boxes[None, :, 2:]) - np.maximum(tracks[:, None, :2], boxes[None, :, :2])
+    intersection = np.maximum(shared, 0).prod(axis=2)
+    overlap = intersection / (areas + box_areas - intersection)
+    return 2 * distance / (np.sqrt(areas) + np.sqrt(box_areas)), size_ratio, overlap
+
+
+def _cosines(means: Sequence[FloatArray | None], looks: Sequence[FloatArray | None]) -> _Matrix:
+    """(T, N) cosine of each track's mean with each look; NaN where either is missing."""
+    return np.array([[np.nan if m is None or e is None else float(m @ e) for e in looks] for m in means])
