@@ -1,0 +1,143 @@
+"""Builds a Recognizer and its gallery from settings: the only place that knows the concrete classes."""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from face_recognition_ros.detection import DetectorOptions, create_detector
+from face_recognition_ros.detection.detector import FaceDetector
+from face_recognition_ros.embedding import FaceEmbedder
+from face_recognition_ros.gallery.calibration import Calibration
+from face_recognition_ros.gallery.matcher import Matcher, MatcherOptions
+from face_recognition_ros.gallery.store import GalleryStore
+from face_recognition_ros.models import find_model, load_model_file
+from face_recognition_ros.quality import QualityLimits
+from face_recognition_ros.recognizer import Recognizer
+from face_recognition_ros.runtime import BackendChoice, create_session
+from face_recognition_ros.settings import Settings
+from face_recognition_ros.tracking import FaceTracker, TrackerOptions
+from face_recognition_ros.types import CROP_SIZE
+
+RELEASED_NETWORK = "face_embedding"
+"""Name of the embedding network that comes with the package."""
+
+SWAP_FALSE_ACCEPT_RATE = 0.02
+"""A look contradicts its track unless it resembles it more than all but this part of pairs of strangers do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """All that recognises faces with one gallery. Close it when done."""
+
+    settings: Settings
+    recognizer: Recognizer
+    store: GalleryStore
+    matcher: Matcher
+    calibration: Calibration
+    model_id: str
+    backend: BackendChoice
+    _embedder: FaceEmbedder
+
+    def close(self) -> None:
+        """Closes gallery and networks; may be called twice."""
+        self.store.close()
+        self._embedder.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def assemble(settings: Settings) -> Assembly:
+    """Loads the networks, opens the gallery and connects the stages.
+
+    Raises ModelError, BackendError, GalleryError or SettingsError with a sentence that says what is wrong and what
+    would be right; nothing stays open then.
+    """
+    detector = build_detector(settings)
+    with ExitStack() as undo:
+        embedder, backend = build_embedder(settings)
+        undo.callback(embedder.close)
+        description = embedder.description
+        calibration = Calibration.from_dict(description.calibration)
+        store = open_gallery(settings.gallery, description.model_id, description.embedding_size)
+        undo.callback(store.close)
+        matcher = Matcher(store, calibration, matcher_options(settings))
+        tracker = FaceTracker(tracker_options(settings, calibration))
+        recognizer = Recognizer(detector, embedder, tracker, matcher, quality_limits(settings))
+        warm_up(detector, embedder)
+        undo.pop_all()
+    return Assembly(settings, recognizer, store, matcher, calibration, description.model_id, backend, embedder)
+
+
+def build_detector(settings: Settings) -> FaceDetector:
+    """The detector that the settings name."""
+    first, second, third = settings.detection_thresholds
+    options = DetectorOptions(
+        min_face_size=settings.min_face_size,
+        thresholds=(first, second, third),
+        max_faces=settings.max_faces,
+        model=settings.detector_model,
+        backend=settings.backend,
+        strict_backend=settings.strict_backend,
+        threads=settings.threads,
+    )
+    return create_detector(settings.detector, options)
+
+
+def build_embedder(settings: Settings) -> tuple[FaceEmbedder, BackendChoice]:
+    """The embedding network on its backend, and how the backend was chosen."""
+    chosen = settings.embedding_model
+    model = load_model_file(Path(chosen).expanduser()) if chosen else find_model(RELEASED_NETWORK)
+    session, backend = create_session(model.path, settings.backend, settings.strict_backend, settings.threads)
+    return FaceEmbedder(session), backend
+
+
+def open_gallery(path: str, model_id: str, embedding_size: int) -> GalleryStore:
+    """The gallery file at `path` (~ is expanded, its folder is made), or one in memory where `path` is empty."""
+    if not path:
+        return GalleryStore.open(None, model_id, embedding_size)
+    file = Path(path).expanduser()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return GalleryStore.open(file, model_id, embedding_size)
+
+
+def matcher_options(settings: Settings) -> MatcherOptions:
+    """How sure the matcher must be."""
+    return MatcherOptions(
+        target_false_accept_rate=settings.target_false_accept_rate,
+        min_margin=settings.min_margin,
+        min_looks=settings.min_looks,
+        max_candidates=settings.max_candidates,
+    )
+
+
+def tracker_options(settings: Settings, calibration: Calibration) -> TrackerOptions:
+    """What contradicts a track follows from the network's own statistics."""
+    contradiction = calibration.accept_similarity(SWAP_FALSE_ACCEPT_RATE, comparisons=1)
+    return TrackerOptions(max_age=settings.track_max_age, contradiction_similarity=contradiction)
+
+
+def quality_limits(settings: Settings) -> QualityLimits:
+    """What a face must have to be matched and to be enrolled."""
+    default = QualityLimits()
+    return QualityLimits(
+        matching=replace(default.matching, min_face_width=settings.min_face_width),
+        enrollment=replace(default.enrollment, min_face_width=settings.min_enrollment_face_width),
+    )
+
+
+def warm_up(detector: FaceDetector, embedder: FaceEmbedder, sizes: Iterable[int] = (1, 2)) -> None:
+    """Runs everything once, so that the first frame is as fast as the others."""
+    detector.detect(np.zeros((480, 640, 3), np.uint8))
+    for count in sizes:
+        embedder.embed(np.zeros((count, CROP_SIZE, CROP_SIZE, 3), np.uint8))
