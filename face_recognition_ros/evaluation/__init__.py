@@ -1,0 +1,1 @@
+"""Judges networks and the whole pipeline on public protocols."""

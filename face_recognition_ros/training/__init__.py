@@ -1,0 +1,1 @@
+"""Makes the embedding network: data, networks, objectives, training and export. Needs torch; the node does not."""

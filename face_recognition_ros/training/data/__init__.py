@@ -1,0 +1,1 @@
+"""Where training faces come from."""
