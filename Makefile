@@ -14,7 +14,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; v = sys.version_info; v[:2] in ((3, 11)
 	f"Python 3.11 or 3.12 is needed, $(PYTHON) is {v[0]}.{v[1]}: name another, for example make setup PYTHON=python3.12")'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format training-env peers-env compare-mtcnn bench clean
+.PHONY: help setup demo test lint format training-env test-training peers-env compare-mtcnn bench clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -40,6 +40,9 @@ format: setup ## put the code into ruff's format
 training-env: .venv-training/.done/dependencies ## make .venv-training: torch and what training and export need (5.6 GB)
 
 peers-env: .venv-peers/.done/dependencies ## make .venv-peers: facenet-pytorch with its pinned stack, to compare with
+
+test-training: training-env ## run the tests of training, which need torch
+	@.venv-training/bin/python -m pytest test/training test/evaluation $(ARGS)
 
 compare-mtcnn: setup peers-env ## compare our MTCNN with facenet-pytorch's, write the reference boxes (ARGS="--help")
 	@.venv-peers/bin/python benchmarks/compare_mtcnn.py --write-reference test/detection/reference_boxes.json $(ARGS)

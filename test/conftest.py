@@ -5,11 +5,16 @@ import os
 from pathlib import Path
 
 import cv2
+import hypothesis
 import pytest
 
 from face_recognition_ros.types import ByteArray
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+# The same examples in every run, and no verdict about speed: that is for benchmarks/.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("repeatable")
 
 
 def installed_file(package: str, path: str) -> Path:

@@ -91,8 +91,7 @@ class Distillation:
         """One optimiser step on these rows of the data; returns the loss."""
         recipe = self.recipe
         crops = augment(torch.from_numpy(self.faces[np.sort(rows)]), self.generator)
-        if self.share_done < recipe.small_share:
-            crops = functional.interpolate(crops, (recipe.small_size,) * 2, mode="bilinear", antialias=True)
+        crops = self.resized(crops)
         wanted = self.targets[np.sort(rows)]
         others = self.targets[torch.randint(len(self.targets), (recipe.bank,), generator=self.generator)]
         for group in self.optimizer.param_groups:
@@ -106,6 +105,12 @@ class Distillation:
         self.optimizer.step()
         self.follow()
         return loss.item()
+
+    def resized(self, crops: Tensor) -> Tensor:
+        """Crops (N, 3, 112, 112) at the size that this part of the run works with."""
+        if self.share_done >= self.recipe.small_share:
+            return crops
+        return functional.interpolate(crops, (self.recipe.small_size,) * 2, mode="bilinear", antialias=True)
 
     @torch.no_grad()
     def follow(self) -> None:
@@ -122,7 +127,7 @@ class Distillation:
         """(N, 112, 112, 3) uint8 RGB -> (N, D) unit vectors of the averaged network."""
         blocks = []
         for start in range(0, len(crops), batch):
-            pixels = torch.from_numpy(crops[start : start + batch]).permute(0, 3, 1, 2).float()
+            pixels = self.resized(torch.from_numpy(crops[start : start + batch]).permute(0, 3, 1, 2).float())
             blocks.append(self.average(pixels.to(self.device)).cpu().numpy())
         return np.concatenate(blocks)
 
