@@ -41,7 +41,7 @@ class TrackerOptions:
     max_age: float = 1.0
     """Seconds a track waits unseen before it ends; a clock that steps back by more than this ends all tracks."""
     contradiction_similarity: float = 0.2
-    """Cosine of a good look and a track's mean below which they are two people; take it from the model's statistics."""
+    """Cosine of a look and a track's mean below which they are two people; take it from the model's statistics."""
     max_looks: int = 20
     """How many good looks a track keeps."""
 
@@ -104,7 +104,8 @@ class FaceTracker:
     """Gives every face of a frame its track. The only state is the tracks alive; the same calls give the same ids.
 
     Assignment is optimal over a cost of place (overlap and centre distance to a constant-velocity prediction) and
-    appearance (cosine to the track's mean embedding). A good look that contradicts a track is never given to it.
+    appearance (cosine to the track's mean embedding). A look that contradicts a track is never given to it, not even a
+    poor one: the face would wear the name of whoever is beside it until the next good look.
     Knowing people again after a long absence is the gallery's task.
     """
 
@@ -135,7 +136,7 @@ class FaceTracker:
         Args:
             detections: the faces, N of them.
             embeddings: N times a (D,) float32 unit vector, or None where the face was not embedded.
-            qualities: N; only looks usable for matching speak for or against a track.
+            qualities: N; only looks usable for matching become a track's evidence.
             stamp: seconds, the frame's own time, not the wall clock's. A stamp that is a little older than the last
                 is taken for the same time; one that is older by more than max_age resets the tracker.
 
@@ -150,13 +151,12 @@ class FaceTracker:
         self._now = now = max(stamp, self._now)
         self._tracks = [track for track in self._tracks if now - track.last_seen <= self._options.max_age]
 
-        looks = [e if q.usable_for_matching else None for e, q in zip(embeddings, qualities, strict=True)]
         boxes = np.array([d.box for d in detections], np.float64).reshape(-1, 4)
-        taken = self._assign(boxes, looks, now)
+        taken = self._assign(boxes, embeddings, now)
         seen = [taken[i] if i in taken else self._start(boxes[i], now) for i in range(len(detections))]
-        for track, box, look, quality in zip(seen, boxes, looks, qualities, strict=True):
+        for track, box, look, quality in zip(seen, boxes, embeddings, qualities, strict=True):
             track.see(box, now)
-            if look is not None:
+            if look is not None and quality.usable_for_matching:
                 track.remember(look, quality.score, self._options.max_looks)
         return seen
 

@@ -125,13 +125,21 @@ def test_two_people_who_swap_places_keep_their_ids_or_get_new_ones() -> None:
         assert (embeddings @ embeddings.T > 0.2).all(), "two people on one track"
 
 
-def test_a_poor_look_neither_breaks_a_track_nor_becomes_evidence() -> None:
+def test_a_poor_look_goes_on_with_the_track_without_becoming_evidence() -> None:
     tracker = FaceTracker()
     see(tracker, 0, (200, look(ANNA)))
-    tracks = see_tracks(tracker, FRAME, (201, look(BERT)), quality=POOR)
-    assert tracks[0].id == 1
-    assert tracks[0].evidence()[0].shape == (1, 8)
-    assert see(tracker, 2 * FRAME, (202, look(ANNA, 2))) == [1]
+    (track,) = see_tracks(tracker, FRAME, (201, look(ANNA, 1, similarity=0.5)), quality=POOR)
+    assert track.id == 1
+    assert track.evidence()[0].shape == (1, 8)
+
+
+def test_not_even_a_poor_look_wears_the_name_of_the_person_beside() -> None:
+    tracker = FaceTracker()
+    see(tracker, 0, (200, look(ANNA)))
+    (track,) = see_tracks(tracker, FRAME, (201, look(BERT, 1)), quality=POOR)
+    assert track.id == 2
+    assert track.evidence()[0].shape == (0, 0)
+    assert see(tracker, 2 * FRAME, (202, look(ANNA, 2))) == [1], "and nobody's track is broken by it"
 
 
 def test_one_contradicting_good_look_does_not_end_the_track() -> None:
