@@ -30,7 +30,7 @@ class Settings:
     Raises SettingsError, naming the setting, its value and what is allowed.
     """
 
-    detector: str = setting("mtcnn", "face detector", choices=("mtcnn", "yunet"))
+    detector: str = setting("mtcnn", "face detector: mtcnn, or yunet with a detector_model")
     detector_model: str = setting("", "model file of the detector; empty: the installed one (yunet needs a file)")
     min_face_size: float = setting(
         40.0,

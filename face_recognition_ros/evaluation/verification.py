@@ -97,6 +97,17 @@ def evaluate(pairs: list[Pair], embed: Callable[[str], FloatArray | None]) -> di
     }
 
 
+def summary(numbers: Mapping[str, Any]) -> str:
+    """The numbers of `evaluate` in a few lines for a person."""
+    rates = ", ".join(f"{rate:.1%} at FAR {far}" for far, rate in numbers["tar_at_far"].items())
+    return (
+        f"{numbers['pairs']} pairs in {numbers['folds']} folds: "
+        f"accuracy {numbers['accuracy']:.2%} +- {numbers['accuracy_std']:.2%}, F1 {numbers['f1']:.4f}\n"
+        f"AUC {numbers['auc']:.4f}, EER {numbers['eer']:.2%}, TAR {rates}\n"
+        f"faces not found: {len(numbers['failed_detections'])}"
+    )
+
+
 def evaluate_folder(recognizer: Recognizer, images: Path, pairs_file: Path) -> dict[str, Any]:
     """Runs the protocol of `pairs_file` on the pictures under `images` through the whole pipeline."""
     return evaluate(read_pairs(pairs_file), lambda name: central_embedding(recognizer, read_picture(images / name)))

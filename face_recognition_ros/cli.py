@@ -1,0 +1,281 @@
+"""The `face-recognition` command. Its subcommands only parse and call; what they need is imported when they run."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from face_recognition_ros import __version__
+from face_recognition_ros.errors import FaceRecognitionError, GalleryError, SettingsError
+
+if TYPE_CHECKING:
+    from face_recognition_ros.gallery.store import GalleryStore
+    from face_recognition_ros.settings import Settings
+
+INTERRUPTED = 128 + signal.SIGINT
+BROKEN_PIPE = 128 + signal.SIGPIPE
+"""Exit codes of a program that was ended by these signals, as shells give them."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code: 0 done, 1 not (all) done, 2 wrong usage, 130 interrupted."""
+    arguments = build_parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        code = run(arguments)
+        sys.stdout.flush()
+        return code
+    except FaceRecognitionError as error:
+        complain(str(error))
+        return 1
+    except BrokenPipeError:
+        # The reader has left; nothing may be flushed to it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their arguments; each sets `run` to the function that carries it out."""
+    parser = argparse.ArgumentParser(
+        prog="face-recognition", description="Learns and recognises people in pictures; no ROS needs to be running."
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    enroll = commands.add_parser("enroll", help="learn the people whose pictures lie in a folder")
+    enroll.add_argument("folder", type=Path, help="holds one picture NAME.jpg or one folder NAME/ for each person")
+    enroll.add_argument("--force", action="store_true", help="enrol also who seems to be known under another name")
+    add_gallery(enroll)
+    add_settings(enroll)
+    enroll.set_defaults(run=run_enroll)
+
+    identities = commands.add_parser("identities", help="list the people of a gallery")
+    add_gallery(identities)
+    add_settings(identities)
+    identities.add_argument("--json", action="store_true", help="a JSON list, one object per person")
+    identities.set_defaults(run=run_identities)
+
+    recognize = commands.add_parser("recognize", help="say who is in pictures")
+    recognize.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    add_gallery(recognize)
+    add_settings(recognize)
+    recognize.add_argument("--json", action="store_true", help='a JSON list of {"image": PATH, "faces": [...]}')
+    recognize.set_defaults(run=run_recognize)
+
+    rename = commands.add_parser("rename", help="give a person another name")
+    rename.add_argument("identity", help="id or name")
+    rename.add_argument("new_name")
+    add_gallery(rename)
+    add_settings(rename)
+    rename.set_defaults(run=run_rename)
+
+    forget = commands.add_parser("forget", help="delete a person for good")
+    forget.add_argument("identity", help="id or name")
+    add_gallery(forget)
+    add_settings(forget)
+    forget.set_defaults(run=run_forget)
+
+    evaluate = commands.add_parser("evaluate", help="measure how well the whole pipeline recognises")
+    protocols = evaluate.add_subparsers(title="protocols", required=True, metavar="PROTOCOL")
+    verification = protocols.add_parser("verification", help="same person or not, on a pairs file such as LFW's")
+    verification.add_argument("--images", type=Path, required=True, metavar="DIR", help="holds NAME/NAME_0001.jpg")
+    verification.add_argument(
+        "--pairs", type=Path, required=True, metavar="FILE", help="in the format of LFW's pairs.txt"
+    )
+    verification.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
+    add_settings(verification)
+    verification.set_defaults(run=run_verification, gallery="")
+
+    demo = commands.add_parser("demo", help="start node and camera and watch them recognise people")
+    demo.add_argument("--images", type=Path, metavar="FOLDER", help="your own pictures, as for enroll")
+    demo.add_argument("--output", type=Path, default=Path("demo-output"), metavar="FOLDER", help="default: demo-output")
+    demo.add_argument("--seconds", type=seconds, default=24.0, metavar="N", help="length, 5 to 600; default: 24")
+    demo.set_defaults(run=run_demo)
+    return parser
+
+
+def add_gallery(parser: argparse.ArgumentParser) -> None:
+    """The argument --gallery FILE."""
+    parser.add_argument("--gallery", type=Path, required=True, metavar="FILE", help="the gallery's file")
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """The argument --set NAME=VALUE."""
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
+        help="one of the node's parameters, such as detector=yunet or min_face_size=60; may be repeated",
+    )  # fmt: skip
+
+
+def seconds(text: str) -> float:
+    """The length of a demo; argparse puts what it raises into a sentence."""
+    value = float(text)
+    if not 5 <= value <= 600:
+        raise argparse.ArgumentTypeError(f"must lie between 5 and 600, not {text}")
+    return value
+
+
+def run_enroll(arguments: argparse.Namespace) -> int:
+    """A line per person on stdout, what was not kept and who was not enrolled on stderr."""
+    from tqdm import tqdm
+
+    from face_recognition_ros.assembly import assemble
+    from face_recognition_ros.folder_enrollment import enroll_people
+    from face_recognition_ros.pictures import people_in
+
+    people = people_in(arguments.folder)
+    missing = 0
+    with assemble(settings_of(arguments)) as assembly:
+        reports = enroll_people(assembly, people, arguments.force)
+        for report in tqdm(reports, total=len(people), desc="enrol", unit="person", file=sys.stderr, disable=None):
+            for rejection in report.rejections:
+                tqdm.write(f"{rejection.path}: not kept: {rejection.reason}", file=sys.stderr)
+            counts = f"{report.looks_kept} looks kept, {len(report.rejections)} rejected"
+            if report.enrolled:
+                tqdm.write(f"{report.name}: {counts}")
+            else:
+                tqdm.write(f"{report.name}: not enrolled: {report.failure}", file=sys.stderr)
+            missing += not report.enrolled
+    return 1 if missing else 0
+
+
+def run_identities(arguments: argparse.Namespace) -> int:
+    """A table, or JSON."""
+    from face_recognition_ros.records import identity_record, identity_table
+
+    with existing_gallery(arguments) as store:
+        identities = store.list_identities()
+    if arguments.json:
+        print_json([identity_record(identity) for identity in identities])
+    else:
+        print("\n".join(identity_table(identities)))
+    return 0
+
+
+def run_recognize(arguments: argparse.Namespace) -> int:
+    """A line per face, or JSON. A picture that cannot be read is reported on stderr, the others go on."""
+    from face_recognition_ros.assembly import assemble
+    from face_recognition_ros.pictures import read_picture
+    from face_recognition_ros.records import face_line, face_record
+
+    require_gallery(arguments.gallery)
+    records: list[dict[str, Any]] = []
+    failed = False
+    with assemble(settings_of(arguments)) as assembly:
+        for path in arguments.images:
+            try:
+                faces = assembly.recognizer.recognize(read_picture(path))
+            except FaceRecognitionError as error:
+                complain(str(error))
+                failed = True
+                continue
+            records.append({"image": str(path), "faces": [face_record(face) for face in faces]})
+            if not arguments.json:
+                for line in map(face_line, faces) if faces else ["nobody"]:
+                    print(f"{path}: {line}")
+    if arguments.json:
+        print_json(records)
+    return 1 if failed else 0
+
+
+def run_rename(arguments: argparse.Namespace) -> int:
+    """Says the old and the new name."""
+    with existing_gallery(arguments) as store:
+        before = store.resolve(arguments.identity)
+        after = store.rename(before.identity_id, arguments.new_name)
+    print(f"{before.name} is now called {after.name}")
+    return 0
+
+
+def run_forget(arguments: argparse.Namespace) -> int:
+    """Says who is forgotten."""
+    with existing_gallery(arguments) as store:
+        print(f"{store.forget(arguments.identity).name} is forgotten")
+    return 0
+
+
+def run_verification(arguments: argparse.Namespace) -> int:
+    """`evaluate verification`: measures, prints the main numbers, writes all of them."""
+    from face_recognition_ros.assembly import assemble
+    from face_recognition_ros.evaluation.verification import evaluate_folder, summary
+
+    with assemble(settings_of(arguments)) as assembly:
+        numbers = {"model": assembly.model_id} | evaluate_folder(assembly.recognizer, arguments.images, arguments.pairs)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    print(summary(numbers))
+    return 0
+
+
+def run_demo(arguments: argparse.Namespace) -> int:
+    """Needs ROS, unlike all the others."""
+    from face_recognition_ros.demo.runner import run
+
+    return run(arguments.images, arguments.output, arguments.seconds)
+
+
+def settings_of(arguments: argparse.Namespace) -> "Settings":
+    """The settings that --gallery and --set give; raises SettingsError."""
+    from face_recognition_ros.settings import Settings
+
+    values = dict(parse_setting(text) for text in arguments.settings)
+    return Settings.of(**(values | {"gallery": str(arguments.gallery)}))
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """NAME=VALUE as name and value, of the type that the setting has; raises SettingsError."""
+    from face_recognition_ros.settings import Settings, specs
+
+    name, equals, value = text.partition("=")
+    if not equals or name not in specs():
+        raise SettingsError(f"--set takes NAME=VALUE, not {text!r}; the names are {', '.join(specs())}")
+    default = getattr(Settings(), name)
+    try:
+        if isinstance(default, bool):
+            return name, {"true": True, "false": False}[value.lower()]
+        if isinstance(default, tuple):
+            return name, tuple(float(number) for number in value.split(","))
+        return name, type(default)(value)
+    except (KeyError, ValueError) as error:
+        raise SettingsError(f"{name} must be given as {default!r} is, not as {value!r}") from error
+
+
+@contextmanager
+def existing_gallery(arguments: argparse.Namespace) -> "Iterator[GalleryStore]":
+    """The gallery that --gallery names, without the detector; raises GalleryError where there is none."""
+    from face_recognition_ros.assembly import build_embedder, open_gallery
+
+    require_gallery(arguments.gallery)
+    settings = settings_of(arguments)
+    embedder, _ = build_embedder(settings)
+    description = embedder.description
+    embedder.close()
+    with open_gallery(settings.gallery, description.model_id, description.embedding_size) as store:
+        yield store
+
+
+def require_gallery(path: Path) -> None:
+    """Raises GalleryError where there is no file: looking into a gallery never makes an empty one."""
+    if not path.expanduser().is_file():
+        raise GalleryError(f"there is no gallery {path}; `face-recognition enroll FOLDER --gallery {path}` makes one")
+
+
+def print_json(value: Any) -> None:
+    """For programs, and still readable."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def complain(sentence: str) -> None:
+    """To stderr, as stdout is for data."""
+    print(f"face-recognition: {sentence}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

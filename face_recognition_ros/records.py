@@ -1,0 +1,90 @@
+"""What the command line prints of people and faces: records for JSON, and lines for people."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from face_recognition_ros.types import Candidate, Identity, IdentityStatus, RecognizedFace
+
+LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+"""Names of the five landmarks in their order, as in face_recognition_msgs/Landmarks."""
+
+
+def identity_record(identity: Identity) -> dict[str, Any]:
+    """Ready for JSON; times are ISO 8601, UTC."""
+    return {
+        "identity_id": identity.identity_id,
+        "name": identity.name,
+        "templates": identity.templates,
+        "created": _time(identity.created),
+        "updated": _time(identity.updated),
+    }
+
+
+def face_record(face: RecognizedFace) -> dict[str, Any]:
+    """Ready for JSON; identity_id and name are null unless status is known. Pixels; box is left, top, right, bottom."""
+    decision = face.decision
+    return {
+        "status": decision.status.name.lower(),
+        "identity_id": decision.identity.identity_id if decision.identity else None,
+        "name": decision.identity.name if decision.identity else None,
+        "similarity": round(decision.similarity, 4),
+        "confidence": round(decision.candidates[0].confidence, 4) if decision.candidates else 0.0,
+        "margin": round(decision.margin, 4),
+        "candidates": [_candidate_record(candidate) for candidate in decision.candidates],
+        "box": _pixels(face.detection.box),
+        "landmarks": dict(zip(LANDMARKS, map(_pixels, face.detection.landmarks), strict=True)),
+        "detection_score": round(face.detection.score, 4),
+        "quality": round(face.quality.score, 4),
+        "quality_complaints": list(face.quality.complaints),
+    }
+
+
+def face_line(face: RecognizedFace) -> str:
+    """Who it is, how sure that is, and where the face is."""
+    left, top, right, bottom = np.rint(face.detection.box).astype(int)
+    return f"{_who(face)}, at ({left}, {top}) to ({right}, {bottom})"
+
+
+def identity_table(identities: list[Identity]) -> list[str]:
+    """One line per person under a heading."""
+    width = max([4, *(len(identity.name) for identity in identities)])
+    return [
+        f"{'id':14}  {'name':{width}}  templates  updated",
+        *(
+            f"{person.identity_id:14}  {person.name:{width}}  {person.templates:9}  {_time(person.updated)}"
+            for person in identities
+        ),
+    ]
+
+
+def _who(face: RecognizedFace) -> str:
+    candidates = face.decision.candidates
+    match face.decision.status:
+        case IdentityStatus.KNOWN:
+            return f"{candidates[0].name} (confidence {candidates[0].confidence:.0%})"
+        case IdentityStatus.AMBIGUOUS:
+            return f"ambiguous: {candidates[0].name} or {candidates[1].name}"
+        case IdentityStatus.UNKNOWN:
+            near = f" (nearest: {candidates[0].name}, similarity {candidates[0].similarity:.2f})" if candidates else ""
+            return f"unknown{near}"
+        case IdentityStatus.TENTATIVE:
+            return f"not judged: {'; '.join(face.quality.complaints) or 'the face is not good enough'}"
+
+
+def _candidate_record(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "identity_id": candidate.identity_id,
+        "name": candidate.name,
+        "similarity": round(candidate.similarity, 4),
+        "confidence": round(candidate.confidence, 4),
+    }
+
+
+def _pixels(values: Any) -> list[float]:
+    return [round(float(value), 1) for value in values]
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
