@@ -57,7 +57,7 @@ class Settings:
         0.08, "similarity by which the best person must lead the runner-up to be named", low=0.0, high=1.0, live=True
     )
     min_looks: int = setting(3, "good looks at a face before it is judged", low=1, high=50, live=True)
-    max_candidates: int = setting(5, "how many candidates are listed for each face", low=1, high=100, live=True)
+    max_candidates: int = setting(5, "how many candidates are listed for each face", low=2, high=100, live=True)
 
     min_face_width: float = setting(24.0, "cheek to cheek in pixels, to be recognised", low=8, high=500)
     min_enrollment_face_width: float = setting(60.0, "cheek to cheek in pixels, to be enrolled", low=9, high=1000)

@@ -123,7 +123,8 @@ class Matcher:
         line = np.partition(similarities, -count)[-count]
         near = np.flatnonzero(similarities >= line)
         best = near[np.argsort(-similarities[near], kind="stable")][:count]
-        people = [(index.identities[i], float(similarities[i])) for i in best]
+        cosines = np.clip(similarities[best], -1.0, 1.0).tolist()  # rounding may lead beyond
+        people = [(index.identities[i], cosine) for i, cosine in zip(best, cosines, strict=True)]
         confidence = self.calibration.confidence
         return tuple(Candidate(who.identity_id, who.name, cosine, confidence(cosine)) for who, cosine in people)
 

@@ -1,0 +1,1 @@
+"""The ROS 2 node: everything that knows ROS, and nothing that knows faces."""

@@ -1,0 +1,97 @@
+"""One image message through conversion, recognition and publishing; a message that cannot be used stops nothing."""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.clock import Clock
+
+from face_recognition_ros.errors import ImageError
+from face_recognition_ros.node.depth import DepthBuffer
+from face_recognition_ros.node.diagnostics import StreamStatistics
+from face_recognition_ros.node.image_conversion import message_to_bgr
+from face_recognition_ros.node.messages import Locate, nowhere, seconds
+from face_recognition_ros.node.publishers import Publish
+from face_recognition_ros.recognizer import FrameResult, Recognizer
+
+OnResult = Callable[[FrameResult, float], None]
+"""Called with what a frame showed, and the seconds of its stamp."""
+
+
+class FramePipeline:
+    """Answers image messages, one after the other, in the inference thread."""
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        publish: Publish,
+        statistics: StreamStatistics,
+        depth: DepthBuffer,
+        clock: Clock,
+        logger: Any,
+        topic: str,
+        on_result: OnResult,
+    ) -> None:
+        """topic: the images', for error messages. on_result: called after each answer, in the inference thread."""
+        self._recognizer = recognizer
+        self._publish = publish
+        self._statistics = statistics
+        self._depth = depth
+        self._clock = clock
+        self._logger = logger
+        self._topic = topic
+        self._on_result = on_result
+        self._reported: set[str] = set()
+
+    def process(self, message: Any) -> None:
+        """Answers a sensor_msgs/Image or CompressedImage; counts and reports one that cannot be answered."""
+        try:
+            self._answer(message)
+        except ImageError as error:
+            self._statistics.image_malformed(time.monotonic(), str(error))
+            self._report(f"Images are refused. {error}")
+        except Exception as error:  # whatever one frame meets, the next one deserves its chance
+            sentence = f"{type(error).__name__}: {error}"
+            self._statistics.image_failed(time.monotonic(), sentence)
+            self._report(f"An image could not be processed. {sentence}")
+
+    def _answer(self, message: Any) -> None:
+        started = time.perf_counter()
+        frame = message_to_bgr(message, self._topic)
+        converted = time.perf_counter()
+        # A camera that does not stamp its images would let no track ever end; the time of arrival serves as well.
+        stamped = seconds(message.header.stamp)
+        stamp = stamped or self._now()
+        result = self._recognizer.process(frame, stamp)
+        recognized = time.perf_counter()
+        locate = self._locate(stamp, frame.shape[1], frame.shape[0]) if result.faces else nowhere
+        self._publish(message.header, frame, result, locate)
+        published = time.perf_counter()
+        timings = {
+            "conversion": converted - started,
+            **result.timings,
+            "publishing": published - recognized,
+            "processing": published - started,
+        }
+        if stamped:
+            timings["stamp to answer"] = self._now() - stamped
+        self._statistics.image_answered(time.monotonic(), timings)
+        self._on_result(result, stamp)
+
+    def _locate(self, stamp: float, width: int, height: int) -> Locate:
+        try:
+            return self._depth.locator(stamp, width, height)
+        except ImageError as error:  # who is there can be said without saying where
+            self._report(f"Depth images are refused. {error}")
+            return nowhere
+
+    def _now(self) -> float:
+        return float(self._clock.now().nanoseconds) * 1e-9
+
+    def _report(self, sentence: str) -> None:
+        """Logs a sentence once, whatever numbers are in it."""
+        kind = re.sub(r"\d+", "", sentence)
+        if kind not in self._reported:
+            self._reported.add(kind)
+            self._logger.error(f"{sentence} Further ones of this kind are counted in /diagnostics.")

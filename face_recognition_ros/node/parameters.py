@@ -1,0 +1,122 @@
+"""The node's parameters: declared from the settings' specs, read back as settings, changed only to what is allowed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from face_recognition_ros.assembly import matcher_options
+from face_recognition_ros.errors import SettingsError
+from face_recognition_ros.settings import Settings, Spec, check, setting, specs
+
+DEFAULT_GALLERY = "~/.ros/face_recognition/gallery.sqlite3"
+"""Unlike a program that runs once, a robot wants to know people tomorrow."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """What concerns the node only; raises SettingsError as Settings does."""
+
+    image_transport: str = setting(
+        "raw", "subscribe to image (raw) or to image/compressed", choices=("raw", "compressed")
+    )
+    publish_detections: bool = setting(True, "publish face_detections as well, where vision_msgs is installed")
+    autostart: bool = setting(True, "configure and activate at start, without waiting for a lifecycle manager")
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            check(entry.name, getattr(self, entry.name), entry.metadata["spec"])
+
+
+def parameters() -> dict[str, tuple[Any, Spec]]:
+    """Default and Spec of every parameter, by name."""
+    defaults = replace(Settings(), gallery=DEFAULT_GALLERY)
+    recognition = {name: (getattr(defaults, name), spec) for name, spec in specs().items()}
+    return recognition | {entry.name: (entry.default, entry.metadata["spec"]) for entry in fields(NodeSettings)}
+
+
+def declare_parameters(node: Node) -> None:
+    """Declares all of them on the node; raises SettingsError for a start value of the wrong type or out of range."""
+    for name, (default, spec) in parameters().items():
+        value = list(default) if isinstance(default, tuple) else default
+        try:
+            node.declare_parameter(name, value, descriptor(default, spec))
+        except InvalidParameterTypeException as error:
+            raise SettingsError(f"The parameter {name} must be {_type_in_words(default)}: {error}.") from error
+        except InvalidParameterValueException as error:
+            raise SettingsError(
+                f"The parameter {name} must lie between {spec.low:g} and {spec.high:g}: {error}."
+            ) from error
+
+
+def descriptor(default: Any, spec: Spec) -> ParameterDescriptor:
+    """What `ros2 param describe` shows. The type is added when the parameter is declared."""
+    constraints = [] if spec.live else ["Can be changed only while the node is unconfigured."]
+    if spec.choices:
+        constraints.insert(0, f"One of {', '.join(spec.choices)}.")
+    described = ParameterDescriptor(description=f"{spec.description[:1].upper()}{spec.description[1:]}.")
+    if spec.low is not None and spec.high is not None:
+        if isinstance(default, tuple):
+            constraints.insert(0, f"Each between {spec.low:g} and {spec.high:g}.")
+        elif isinstance(default, float):
+            described.floating_point_range = [FloatingPointRange(from_value=float(spec.low), to_value=float(spec.high))]
+        else:
+            described.integer_range = [IntegerRange(from_value=int(spec.low), to_value=int(spec.high))]
+    described.additional_constraints = " ".join(constraints)
+    return described
+
+
+def read_settings(node: Node, changes: Sequence[Parameter] = ()) -> Settings:
+    """The parameters as Settings, with the changes applied; raises SettingsError where they do not go together."""
+    return Settings.of(**_values(node, specs(), changes))
+
+
+def read_node_settings(node: Node, changes: Sequence[Parameter] = ()) -> NodeSettings:
+    """The node's own parameters; raises SettingsError for one that is not allowed."""
+    return NodeSettings(**_values(node, [entry.name for entry in fields(NodeSettings)], changes))
+
+
+def change_validator(node: Node, is_configured: Callable[[], bool]) -> Callable[[list[Parameter]], SetParametersResult]:
+    """A callback for add_on_set_parameters_callback that refuses, with a sentence, what is not allowed.
+
+    Unlike ROS's own read_only flag, which holds for ever, it lets all parameters be set before configure, so that a
+    wrong one that made configure fail can be put right.
+    """
+    declared = parameters()
+
+    def validate(changes: list[Parameter]) -> SetParametersResult:
+        try:
+            for change in changes:
+                if change.name in declared and is_configured() and not declared[change.name][1].live:
+                    raise SettingsError(
+                        f"{change.name} is read when the node is configured: "
+                        "clean the node up, set the parameter, and configure it again."
+                    )
+            matcher_options(read_settings(node, changes))
+            read_node_settings(node, changes)
+        except SettingsError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    return validate
+
+
+def _values(node: Node, names: Any, changes: Sequence[Parameter]) -> dict[str, Any]:
+    changed = {change.name: change.value for change in changes}
+    values = {name: changed[name] if name in changed else node.get_parameter(name).value for name in names}
+    # An array parameter's value is an array.array, which no tuple equals.
+    return {name: list(value) if hasattr(value, "tolist") else value for name, value in values.items()}
+
+
+def _type_in_words(default: Any) -> str:
+    if isinstance(default, bool):
+        return "true or false"
+    if isinstance(default, int):
+        return "a whole number"
+    if isinstance(default, float):
+        return "a number written with a decimal point, such as 40.0"
+    return "a list of numbers with decimal points" if isinstance(default, tuple) else "a text"

@@ -1,0 +1,82 @@
+"""What the node says of itself: counts, rates, latencies, and the sentence that sums them up."""
+
+import pytest
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from face_recognition_ros.node.diagnostics import WINDOW, NodeReport, StreamStatistics, diagnostics_message, judge
+
+ACTIVE = NodeReport("active", topic="/image", publishers=1)
+
+
+def steady_stream(images: int = 100, period: float = 0.05) -> StreamStatistics:
+    """So many images, each answered after 1, 2, ... ms."""
+    statistics = StreamStatistics(0.0)
+    for i in range(1, images + 1):
+        statistics.image_arrived(i * period)
+        statistics.image_answered(i * period, {"detection": i * 1e-3})
+    return statistics
+
+
+def test_rates_and_percentiles() -> None:
+    measured = steady_stream().measure(5.0)
+    assert measured.input_rate == pytest.approx(20.0)
+    assert measured.output_rate == pytest.approx(20.0)
+    assert measured.latencies["detection"] == pytest.approx((0.0505, 0.09505))
+    assert (measured.received, measured.answered, measured.dropped) == (100, 100, 0)
+
+
+def test_what_is_older_than_the_window_counts_no_more() -> None:
+    measured = steady_stream().measure(5.0 + WINDOW + 0.1)
+    assert (measured.input_rate, measured.output_rate, measured.latencies) == (0.0, 0.0, {})
+    assert measured.answered == 100
+
+
+def test_each_problem_is_counted_with_its_last_reason() -> None:
+    statistics = StreamStatistics(0.0)
+    statistics.image_dropped()
+    statistics.image_malformed(1.0, "too short")
+    statistics.image_malformed(1.0, "too long")
+    statistics.image_failed(1.0, "out of memory")
+    measured = statistics.measure(1.0)
+    assert (measured.dropped, measured.malformed, measured.failed) == (1, 2, 1)
+    assert (measured.last_malformed, measured.last_failure) == ("too long", "out of memory")
+
+
+@pytest.mark.parametrize("state", ["unconfigured", "inactive", "finalized"])
+def test_a_node_that_is_not_active_says_so(state: str) -> None:
+    assert judge(NodeReport(state), None) == (DiagnosticStatus.OK, f"The node is {state}: it looks at no image.")
+
+
+def test_the_most_serious_comes_first() -> None:
+    statistics = steady_stream()
+    fine = statistics.measure(5.0)
+    assert judge(ACTIVE, fine) == (DiagnosticStatus.OK, "Recognising faces in 20.0 images per second.")
+    fallback = NodeReport("active", warning="Fell back.")
+    assert judge(fallback, fine) == (DiagnosticStatus.WARN, "Fell back.")
+    statistics.image_malformed(5.0, "It is too short.")
+    assert judge(fallback, statistics.measure(5.0)) == (DiagnosticStatus.WARN, "Images are refused: It is too short.")
+    statistics.image_failed(5.0, "KeyError")
+    level, sentence = judge(fallback, statistics.measure(5.0))
+    assert (level, sentence) == (DiagnosticStatus.ERROR, "Images could not be processed: KeyError")
+    broken = NodeReport("unconfigured", complaint="There is no model.")
+    assert judge(broken, None) == (DiagnosticStatus.ERROR, "There is no model.")
+
+
+def test_silence_is_a_warning_that_says_whether_anybody_publishes() -> None:
+    silent = StreamStatistics(0.0).measure(2.5)
+    level, sentence = judge(NodeReport("active", topic="/image", publishers=0), silent)
+    assert (level, sentence) == (DiagnosticStatus.WARN, "No image has arrived on /image for 2 s; nobody publishes it.")
+    assert "it has 1 publisher(s)" in judge(ACTIVE, silent)[1]
+    assert judge(ACTIVE, StreamStatistics(0.0).measure(1.5))[0] == DiagnosticStatus.OK
+
+
+def test_the_message_carries_all_values() -> None:
+    report = NodeReport("active", "/image", 1, facts={"backend": "onnxruntime", "gallery revision": "3"})
+    message = diagnostics_message(Time(sec=4), "robot/faces", "robot", report, steady_stream().measure(5.0))
+    (status,) = message.status
+    values = {entry.key: entry.value for entry in status.values}
+    assert (message.header.stamp.sec, status.name, status.level) == (4, "robot/faces", DiagnosticStatus.OK)
+    assert (values["backend"], values["gallery revision"], values["state"]) == ("onnxruntime", "3", "active")
+    assert values["input rate (Hz)"] == "20.00"
+    assert values["detection p50 (ms)"] == "50.50"

@@ -1,0 +1,105 @@
+"""The inference thread: the newest frame wins, jobs are done between frames, nothing is left waiting."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from face_recognition_ros.errors import FaceRecognitionError
+from face_recognition_ros.node.inference import WAITING_JOBS, InferenceThread
+
+DEADLINE = 30.0
+
+
+class Bench:
+    """An inference thread whose work waits for a sign."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+        self.dropped = 0
+        self.begun = threading.Semaphore(0)
+        self.go_on = threading.Semaphore(0)
+        self.woken = threading.Semaphore(0)
+        self.thread = InferenceThread(self._process, self._drop, self.woken.release)
+        self.thread.start()
+
+    def _process(self, frame: Any) -> None:
+        self.begun.release()
+        assert self.go_on.acquire(timeout=DEADLINE)
+        self.seen.append(frame)
+
+    def _drop(self) -> None:
+        self.dropped += 1
+
+    def wait_for_beginning(self) -> None:
+        assert self.begun.acquire(timeout=DEADLINE)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.go_on.release(100)
+    bench.thread.stop()
+
+
+def test_the_newest_frame_wins_and_replaced_ones_are_counted(bench: Bench) -> None:
+    bench.thread.offer("first")
+    bench.wait_for_beginning()
+    for frame in ("second", "third", "fourth"):
+        bench.thread.offer(frame)
+    bench.go_on.release(2)
+    bench.wait_for_beginning()
+    bench.thread.submit(lambda: None)
+    assert bench.woken.acquire(timeout=DEADLINE)
+    assert bench.seen == ["first", "fourth"]
+    assert bench.dropped == 2
+
+
+def test_jobs_and_frames_take_turns(bench: Bench) -> None:
+    bench.thread.offer("frame 1")
+    bench.wait_for_beginning()
+    for number in (1, 2):
+        bench.thread.submit(lambda number=number: bench.seen.append(f"job {number}"))
+    bench.thread.offer("frame 2")
+    bench.go_on.release(2)
+    for _ in range(2):
+        assert bench.woken.acquire(timeout=DEADLINE)
+    assert bench.seen == ["frame 1", "job 1", "frame 2", "job 2"]
+
+
+def test_a_job_hands_back_its_result_or_its_exception(bench: Bench) -> None:
+    def fail() -> None:
+        raise ValueError("no luck")
+
+    result, failure = bench.thread.submit(lambda: 42), bench.thread.submit(fail)
+    for _ in range(2):
+        assert bench.woken.acquire(timeout=DEADLINE)
+    assert result.result() == 42
+    with pytest.raises(ValueError, match="no luck"):
+        failure.result()
+
+
+def test_too_many_jobs_are_refused_and_those_that_wait_at_the_end_are_told(bench: Bench) -> None:
+    bench.thread.offer("frame")
+    bench.wait_for_beginning()
+    waiting = [bench.thread.submit(lambda: None) for _ in range(WAITING_JOBS)]
+    refused = bench.thread.submit(lambda: None)
+    with pytest.raises(FaceRecognitionError, match="requests are waiting already"):
+        refused.result()
+    stopping = threading.Thread(target=bench.thread.stop)
+    stopping.start()
+    for job in waiting:
+        told = threading.Event()
+        job.add_done_callback(lambda _, told=told: told.set())
+        assert told.wait(DEADLINE)
+        with pytest.raises(FaceRecognitionError, match="deactivated"):
+            job.result()
+    bench.go_on.release()
+    stopping.join(DEADLINE)
+    assert bench.seen == ["frame"]
+    with pytest.raises(FaceRecognitionError):
+        bench.thread.submit(lambda: None).result()
+    bench.thread.offer("too late")
+    assert bench.seen == ["frame"]
