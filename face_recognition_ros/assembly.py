@@ -41,12 +41,12 @@ class Assembly:
     calibration: Calibration
     model_id: str
     backend: BackendChoice
-    _embedder: FaceEmbedder
+    embedder: FaceEmbedder
 
     def close(self) -> None:
         """Closes gallery and networks; may be called twice."""
         self.store.close()
-        self._embedder.close()
+        self.embedder.close()
 
     def __enter__(self) -> Self:
         return self

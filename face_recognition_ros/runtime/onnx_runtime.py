@@ -22,8 +22,11 @@ class _SharedThreadPool:
     """The one pool of worker threads that all sessions of this process share.
 
     A pool per session makes a frame several times slower: the pools of detector and embedder spin against each other.
-    onnxruntime lets the size be chosen once per process, so the first session decides.
+    onnxruntime lets the size be chosen once per process, so the first session decides. Older releases offer no such
+    pool; there each session has its own, whose threads sleep instead of spinning while they wait.
     """
+
+    is_offered = hasattr(onnxruntime, "set_global_thread_pool_sizes")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,7 +36,8 @@ class _SharedThreadPool:
         """Create the pool if there is none yet (0: as many threads as cores) and return the size in force."""
         with self._lock:
             if self._threads is None:
-                onnxruntime.set_global_thread_pool_sizes(threads, 1)
+                if self.is_offered:
+                    onnxruntime.set_global_thread_pool_sizes(threads, 1)
                 self._threads = threads
             elif self._threads != threads:
                 logger.warning(
@@ -60,7 +64,10 @@ class OnnxRuntimeSession:
         self._threads = _pool.open(threads)
         try:
             self._session: Any = onnxruntime.InferenceSession(
-                str(model_path), _session_options(), providers=_available_providers(), enable_fallback=False
+                str(model_path),
+                _session_options(self._threads),
+                providers=_available_providers(),
+                enable_fallback=False,
             )
         except Exception as error:  # onnxruntime's errors have no common base below Exception
             raise ModelError(
@@ -92,9 +99,13 @@ class OnnxRuntimeSession:
         self._session = None
 
 
-def _session_options() -> Any:
+def _session_options(threads: int) -> Any:
     options = onnxruntime.SessionOptions()
-    options.use_per_session_threads = False
+    if _pool.is_offered:
+        options.use_per_session_threads = False
+    else:
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors only: warnings about unused initialisers are nothing a user can act on
     # Shapes change from call to call (pyramid levels, number of crops): a memory plan per shape would be kept for ever.
     options.enable_mem_pattern = False
