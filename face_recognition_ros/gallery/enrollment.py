@@ -13,7 +13,7 @@ from face_recognition_ros.gallery.names import clean_name, name_key
 from face_recognition_ros.gallery.store import GalleryStore, Template
 from face_recognition_ros.types import Candidate, FloatArray, Identity, IdentityStatus, Quality
 
-AGREEMENT_FALSE_ACCEPT_RATE = 0.01
+AGREEMENT_FALSE_ACCEPT_RATE = 0.05
 """Looks of one person must resemble each other more than all but this part of the pairs of two people."""
 
 _POSES = (

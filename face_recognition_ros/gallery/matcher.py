@@ -130,13 +130,14 @@ class Matcher:
 
 
 def evidence(looks: Looks) -> FloatArray:
-    """One probe (D,) of several looks: their weighted mean, brought to length 1; their order does not matter.
+    """One probe (D,) of several looks: their weighted mean; their order does not matter.
 
-    A vector of zeros, which resembles nobody, where the looks cancel out or none has any weight.
+    Its product with a template is the mean of the looks' cosines. It is not brought to length 1: that would raise every
+    similarity by what the looks differ among themselves, a stranger's too, beyond the statistics of single looks from
+    which the accept line follows.
     """
-    total = looks.weights.astype(np.float64) @ looks.embeddings.astype(np.float64)
-    norm = float(np.linalg.norm(total))
-    return (total / norm if norm > 1e-6 * float(looks.weights.sum()) else np.zeros_like(total)).astype(np.float32)
+    weights = looks.weights.astype(np.float64)
+    return (weights @ looks.embeddings.astype(np.float64) / weights.sum()).astype(np.float32)
 
 
 def _status(candidates: tuple[Candidate, ...], accept_similarity: float, min_margin: float) -> IdentityStatus:

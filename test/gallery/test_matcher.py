@@ -110,11 +110,20 @@ def test_an_empty_gallery_knows_nobody(store: GalleryStore, calibration: Calibra
 
 def test_evidence_weighs_by_quality_and_not_by_order(faces: Any) -> None:
     looks, weights = faces.people(5), np.array([0.9, 0.1, 0.5, 0.0, 0.3], np.float32)
-    expected = (weights[:, None] * looks).sum(axis=0)
+    expected = (weights[:, None] * looks).sum(axis=0) / 1.8
     order = faces.generator.permutation(5)
     found = evidence(Looks(looks, weights))
-    np.testing.assert_allclose(found, expected / np.linalg.norm(expected), atol=1e-6)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
     np.testing.assert_allclose(evidence(Looks(looks[order], weights[order])), found, atol=1e-7)
+
+
+def test_differing_looks_do_not_raise_a_strangers_similarity(matcher: Matcher, people: FloatArray, faces: Any) -> None:
+    looks = faces.looks(faces.people(1)[0], 8)
+    decision = matcher.decide(looks, np.ones(8, np.float32))
+    single = [matcher.decide_single(look) for look in looks]
+    for candidate in decision.candidates:
+        cosines = [c.similarity for each in single for c in each.candidates if c.name == candidate.name]
+        assert candidate.similarity <= np.mean(cosines) + 1e-6
 
 
 def test_looks_that_cancel_out_are_no_evidence(matcher: Matcher, people: FloatArray) -> None:
