@@ -44,7 +44,7 @@ class Assembly:
     embedder: FaceEmbedder
 
     def close(self) -> None:
-        """Closes gallery and networks; may be called twice."""
+        """Closes the gallery and the embedding network; may be called twice."""
         self.store.close()
         self.embedder.close()
 
@@ -86,7 +86,7 @@ def build_detector(settings: Settings) -> FaceDetector:
         min_face_size=settings.min_face_size,
         thresholds=(first, second, third),
         max_faces=settings.max_faces,
-        model=settings.detector_model,
+        model=str(Path(settings.detector_model).expanduser()) if settings.detector_model else "",
         backend=settings.backend,
         strict_backend=settings.strict_backend,
         threads=settings.threads,
@@ -106,9 +106,7 @@ def open_gallery(path: str, model_id: str, embedding_size: int) -> GalleryStore:
     """The gallery file at `path` (~ is expanded, its folder is made), or one in memory where `path` is empty."""
     if not path:
         return GalleryStore.open(None, model_id, embedding_size)
-    file = Path(path).expanduser()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    return GalleryStore.open(file, model_id, embedding_size)
+    return GalleryStore.open(Path(path).expanduser(), model_id, embedding_size)
 
 
 def matcher_options(settings: Settings) -> MatcherOptions:
@@ -124,7 +122,11 @@ def matcher_options(settings: Settings) -> MatcherOptions:
 def tracker_options(settings: Settings, calibration: Calibration) -> TrackerOptions:
     """What contradicts a track follows from the network's own statistics."""
     contradiction = calibration.accept_similarity(SWAP_FALSE_ACCEPT_RATE, comparisons=1)
-    return TrackerOptions(max_age=settings.track_max_age, contradiction_similarity=contradiction)
+    return TrackerOptions(
+        max_age=settings.track_max_age,
+        contradiction_similarity=contradiction,
+        usual_similarity=calibration.genuine_mean,
+    )
 
 
 def quality_limits(settings: Settings) -> QualityLimits:

@@ -13,11 +13,7 @@ from face_recognition_ros.types import Detection, FloatArray, Quality
 _Matrix = npt.NDArray[np.float64]
 
 FORBIDDEN_COST = 2.0
-"""Cost of leaving a detection to a new track; no allowed pair costs more, so that the sum prefers any allowed pair to
-none, but never two poor pairs to one good one and a newcomer."""
-
-UNKNOWN_APPEARANCE_COST = 0.5
-"""Where a pair cannot be compared by embedding: the cost of a cosine of 0.5, usual between looks of one person."""
+"""Cost of leaving a detection to a new track; no allowed pair costs more, so that any of them is better than none."""
 
 REACH, REACH_PER_SECOND, MAX_REACH, MAX_BLIND_REACH = 0.5, 6.0, 3.0, 1.0
 """How far from its predicted place a face may turn up, in face widths: at once, more for each second unseen (a brisk
@@ -42,8 +38,10 @@ class TrackerOptions:
     """Seconds a track waits unseen before it ends; a clock that steps back by more than this ends all tracks."""
     contradiction_similarity: float = 0.2
     """Cosine of a look and a track's mean below which they are two people; take it from the model's statistics."""
+    usual_similarity: float = 0.5
+    """Cosine of two looks at one person, from the network's statistics: taken for a pair that cannot be compared."""
     max_looks: int = 20
-    """How many good looks a track keeps."""
+    """How many good looks a track keeps: the latest."""
 
     def __post_init__(self) -> None:
         if not self.max_age > 0:
@@ -68,7 +66,8 @@ class Track:
     velocity: _Matrix = field(default_factory=lambda: np.zeros(2))
     """(2,) float64 of the box's centre, in pixels per second."""
     mean_embedding: FloatArray | None = None
-    """(D,) float32 unit vector, the weighted mean of the good looks; None before the first."""
+    """(D,) float32, the weighted mean of the good looks: its product with a look is their mean cosine to it. It is not
+    brought to length 1, which would raise a stranger's cosine, too. None before the first look."""
     _looks: list[tuple[float, FloatArray]] = field(default_factory=list)
 
     def evidence(self) -> tuple[FloatArray, FloatArray]:
@@ -91,13 +90,14 @@ class Track:
         self.box, self.last_seen = box, stamp
 
     def remember(self, embedding: FloatArray, weight: float, max_looks: int) -> None:
-        """Keep a good look; of too many, the poorest goes, and of equally poor ones the oldest."""
-        self._looks.append((max(weight, 1e-3), np.array(embedding, np.float32)))
-        if len(self._looks) > max_looks:
-            del self._looks[int(np.argmin([look_weight for look_weight, _ in self._looks]))]
+        """Keep a good look; of too many, the oldest goes.
+
+        Not the poorest: where somebody has slipped into a track unnoticed, the track must become theirs within
+        max_looks good looks, however well the one before them was seen.
+        """
+        self._looks = [*self._looks, (max(weight, 1e-3), np.array(embedding, np.float32))][-max_looks:]
         embeddings, weights = self.evidence()
-        mean = weights @ embeddings
-        self.mean_embedding = (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
+        self.mean_embedding = (weights @ embeddings / weights.sum()).astype(np.float32)
 
 
 class FaceTracker:
@@ -176,7 +176,7 @@ class FaceTracker:
         compared = np.isfinite(cosines)
         reach = np.minimum(REACH + REACH_PER_SECOND * unseen, np.where(compared, MAX_REACH, MAX_BLIND_REACH))
         distance, size_ratio, overlap = _geometry(predicted, boxes)
-        appearance = np.where(compared, np.clip(1 - cosines, 0, 1), UNKNOWN_APPEARANCE_COST)
+        appearance = np.clip(1 - np.where(compared, cosines, self._options.usual_similarity), 0, 1)
         cost = (1 - overlap) / 2 + distance / reach / 2 + appearance
         contradicts = compared & (cosines < self._options.contradiction_similarity)
         allowed = (distance <= reach) & (size_ratio <= MAX_SIZE_RATIO) & ~contradicts

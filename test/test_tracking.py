@@ -190,7 +190,7 @@ def test_reset_ends_tracks_but_repeats_no_id() -> None:
     assert see(tracker, 0, (200, ANNA)) == [2]
 
 
-def test_evidence_keeps_the_best_looks_and_their_weights() -> None:
+def test_evidence_keeps_the_latest_good_looks_and_their_weights() -> None:
     tracker = FaceTracker(TrackerOptions(max_looks=3))
     (track,) = see_tracks(tracker, 0, (200, None))
     assert [part.shape for part in track.evidence()] == [(0, 0), (0,)]
@@ -198,11 +198,23 @@ def test_evidence_keeps_the_best_looks_and_their_weights() -> None:
         tracker.update([face(200)], [look(ANNA, i)], [Quality(score, True, False)], (i + 1) * FRAME)
     embeddings, weights = track.evidence()
     assert embeddings.dtype == weights.dtype == np.float32
-    np.testing.assert_allclose(weights, [0.9, 0.7, 0.5], rtol=1e-6)
-    np.testing.assert_array_equal(embeddings, [look(ANNA, 1), look(ANNA, 3), look(ANNA, 4)])
-    mean = 0.9 * embeddings[0] + 0.7 * embeddings[1] + 0.5 * embeddings[2]
+    np.testing.assert_allclose(weights, [0.7, 0.5, 0.3], rtol=1e-6)
+    np.testing.assert_array_equal(embeddings, [look(ANNA, 3), look(ANNA, 4), look(ANNA, 5)])
+    mean = (0.7 * embeddings[0] + 0.5 * embeddings[1] + 0.3 * embeddings[2]) / 1.5
     assert track.mean_embedding is not None
-    np.testing.assert_allclose(track.mean_embedding, mean / np.linalg.norm(mean), rtol=1e-5)
+    np.testing.assert_allclose(track.mean_embedding, mean, rtol=1e-5)
+
+
+def test_a_lookalike_who_slips_in_does_not_live_on_the_evidence_of_the_one_before() -> None:
+    tracker = FaceTracker()
+    for i in range(40):
+        see(tracker, i * FRAME, (200, look(ANNA, i, similarity=0.95)))
+    stranger = look(ANNA, 99, similarity=0.5)
+    fair = Quality(0.5, True, False)
+    for i in range(20):
+        (track,) = see_tracks(tracker, (40 + i) * FRAME, (200, stranger), quality=fair)
+    embeddings, weights = track.evidence()
+    assert weights @ embeddings @ ANNA / weights.sum() == pytest.approx(0.5, abs=1e-5)
 
 
 def test_evidence_outlives_the_callers_arrays() -> None:
