@@ -67,8 +67,8 @@ class Judge(Protocol):
     def decide_batch(self, tracks: Sequence[Looks]) -> FrameDecisions:
         """Decisions on the tracks of one frame."""
 
-    def decide_single(self, embedding: FloatArray) -> Decision:
-        """Decision on a single look."""
+    def decide_stills(self, people: Sequence[Looks]) -> FrameDecisions:
+        """Decisions on people of whom there will be no more looks than these."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +122,7 @@ class Recognizer:
         with timed(timings, "matching"):
             judged = self._judge.decide_batch([Looks(*track.evidence()) for track in tracks])
         faces = tuple(
-            RecognizedFace(track.id, view.detection, view.quality, decision, view.embedding)
+            RecognizedFace(track.id, view.detection, view.quality, vouched(decision, view), view.embedding)
             for view, track, decision in zip(views, tracks, judged.decisions, strict=True)
         )
         return FrameResult(faces, judged.revision, timings)
@@ -131,24 +131,24 @@ class Recognizer:
         """The faces of a single picture, (H, W, 3) uint8 BGR, best detection first, without asking who they are."""
         return self._view(picture, {})
 
-    def recognize(self, picture: ByteArray) -> list[RecognizedFace]:
+    def recognize(self, picture: ByteArray) -> FrameResult:
         """The faces of a single picture and who they are; nothing of it touches the tracks of the stream.
 
         Every face has the track id STILL_PICTURE. One too poor to be matched stays tentative.
         """
-        return [
-            RecognizedFace(STILL_PICTURE, view.detection, view.quality, self._judge_still(view), view.embedding)
-            for view in self.view(picture)
-        ]
+        timings: dict[str, float] = {}
+        views = self._view(picture, timings)
+        with timed(timings, "matching"):
+            judged = self._judge.decide_stills([still_looks(view) for view in views])
+        faces = tuple(
+            RecognizedFace(STILL_PICTURE, view.detection, view.quality, decision, view.embedding)
+            for view, decision in zip(views, judged.decisions, strict=True)
+        )
+        return FrameResult(faces, judged.revision, timings)
 
     def reset_tracks(self) -> None:
         """Starts anew, as after a jump of the clock; the gallery stays."""
         self._tracker.reset()
-
-    def _judge_still(self, view: FaceView) -> Decision:
-        if view.embedding is None or not view.quality.usable_for_matching:
-            return Decision(IdentityStatus.TENTATIVE)
-        return self._judge.decide_single(view.embedding)
 
     def _view(self, frame: ByteArray, timings: dict[str, float]) -> list[FaceView]:
         with timed(timings, "detection"):
@@ -168,6 +168,18 @@ class Recognizer:
             return [None] * len(aligned)
         vectors: Iterator[FloatArray] = iter(self._embedder.embed(np.stack(crops)))
         return [None if face is None else next(vectors) for face in aligned]
+
+
+def still_looks(view: FaceView) -> Looks:
+    """The one look that a picture gives of a face, or none where it is too poor to be matched."""
+    if view.embedding is None or not view.quality.usable_for_matching:
+        return Looks(np.empty((0, 0), np.float32), np.empty(0, np.float32))
+    return Looks(view.embedding[None], np.ones(1, np.float32))
+
+
+def vouched(decision: Decision, view: FaceView) -> Decision:
+    """The track's decision, unless this face could not be embedded: nothing then says that it is the same person."""
+    return decision if view.embedding is not None else Decision(IdentityStatus.TENTATIVE)
 
 
 @contextmanager

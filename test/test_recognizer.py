@@ -54,8 +54,8 @@ class AlwaysUnknown:
         self.judged.append(len(tracks))
         return FrameDecisions(7, tuple(Decision(IdentityStatus.UNKNOWN) for _ in tracks))
 
-    def decide_single(self, embedding: FloatArray) -> Decision:
-        return Decision(IdentityStatus.UNKNOWN)
+    def decide_stills(self, people: Sequence[Looks]) -> FrameDecisions:
+        return FrameDecisions(8, tuple(Decision(IdentityStatus.UNKNOWN) for _ in people))
 
 
 def recognizer_of(detector: FaceDetector) -> tuple[Recognizer, OneVectorPerCrop, AlwaysUnknown]:
@@ -81,6 +81,7 @@ def test_a_face_that_cannot_be_aligned_is_reported_without_an_embedding() -> Non
     assert second.embedding is None
     assert not second.quality.usable_for_matching
     assert second.quality.complaints
+    assert second.decision.status is IdentityStatus.TENTATIVE, "nobody's name, though it is on a track"
     assert first.embedding is not None
     assert third.embedding is not None
     assert int(np.argmax(third.embedding)) == 1
@@ -95,7 +96,7 @@ def test_an_empty_frame_is_an_empty_result_and_costs_no_embedding() -> None:
 def test_a_single_picture_leaves_the_tracks_alone() -> None:
     recognizer, _, judge = recognizer_of(ListedFaces([face_at(20)]))
     assert recognizer.process(FRAME, 0.0).faces[0].track_id == 1
-    assert [face.track_id for face in recognizer.recognize(FRAME)] == [STILL_PICTURE]
+    assert [face.track_id for face in recognizer.recognize(FRAME).faces] == [STILL_PICTURE]
     assert recognizer.process(FRAME, 0.1).faces[0].track_id == 1
     assert judge.judged == [1, 1]
 

@@ -15,6 +15,8 @@ from face_recognition_ros.types import Candidate, FloatArray, Identity, Identity
 
 AGREEMENT_FALSE_ACCEPT_RATE = 0.05
 """Looks of one person must resemble each other more than all but this part of the pairs of two people."""
+NAMESAKE_FALSE_ACCEPT_RATE = 0.01
+"""How often a second person of a name may be taken for the first, whatever number of templates that one has."""
 
 _POSES = (
     "Look straight at the camera.",
@@ -139,7 +141,7 @@ class EnrollmentSession:
                 return "The look does not agree with the other looks."
             self._looks.clear()  # of two looks nobody can say which is the odd one: the newer may stay
             return ""
-        if similarities.max() > self._duplicate_similarity and stamp - self._last_kept < self._patience:
+        if similarities.max() > self._duplicate_similarity and abs(stamp - self._last_kept) < self._patience:
             return "The look is too much like one that is kept already."
         return ""
 
@@ -166,7 +168,7 @@ def enroll_looks(
             return EnrollmentResult(
                 None, known_as, f"{name!r} was not enrolled: the face is already known as {known_as.name!r}."
             )
-        _require_resemblance(store, matcher, name, together, agreement)
+        _require_resemblance(store, matcher, name, together)
     identity = store.enroll(name, looks)
     return EnrollmentResult(identity, None, f"{identity.name!r} is enrolled with {identity.templates} templates.")
 
@@ -189,14 +191,14 @@ def _require_agreement(name: str, looks: Sequence[Template], together: Looks, ag
 
 def _known_as_another(matcher: Matcher, name: str, together: Looks) -> Candidate | None:
     """The person of the gallery whom the looks are over the accept line for, unless one of them has that name."""
-    decision = matcher.decide_looks(together)
+    decision = matcher.decide_stills([together]).decisions[0]
     if decision.status not in (IdentityStatus.KNOWN, IdentityStatus.AMBIGUOUS):
         return None
     accepted = [candidate for candidate in decision.candidates if candidate.similarity >= decision.accept_similarity]
     return None if any(name_key(candidate.name) == name_key(name) for candidate in accepted) else accepted[0]
 
 
-def _require_resemblance(store: GalleryStore, matcher: Matcher, name: str, together: Looks, agreement: float) -> None:
+def _require_resemblance(store: GalleryStore, matcher: Matcher, name: str, together: Looks) -> None:
     """Raises EnrollmentError where the name belongs to somebody who looks otherwise."""
     try:
         holder = store.resolve(name)
@@ -205,7 +207,8 @@ def _require_resemblance(store: GalleryStore, matcher: Matcher, name: str, toget
     index = matcher.refresh()
     similarities = index.similarities(evidence(together))
     for identity, similarity in zip(index.identities, similarities, strict=True):
-        if identity.identity_id == holder.identity_id and similarity < agreement:
+        line = matcher.calibration.accept_similarity(NAMESAKE_FALSE_ACCEPT_RATE, identity.templates)
+        if identity.identity_id == holder.identity_id and similarity < line:
             raise EnrollmentError(
                 f"{name!r} was not enrolled: the gallery has a {holder.name!r} already, whom this face does not "
                 f"resemble (similarity {similarity:.2f}). Choose another name, or force the enrolment."

@@ -91,12 +91,11 @@ class Matcher:
 
     def decide_single(self, embedding: FloatArray) -> Decision:
         """Who the person is on a still picture, of whom there is one look: embedding (D,) float32 unit vector."""
-        looks = Looks(embedding[None, :], np.ones(1, np.float32))
-        return self._decide([looks], self.refresh(), min_looks=1).decisions[0]
+        return self.decide_stills([Looks(embedding[None, :], np.ones(1, np.float32))]).decisions[0]
 
-    def decide_looks(self, looks: Looks) -> Decision:
-        """Who the person is of whom there will be no more looks than these; judged however few they are."""
-        return self._decide([looks], self.refresh(), min_looks=1).decisions[0]
+    def decide_stills(self, people: Sequence[Looks]) -> FrameDecisions:
+        """Who the people of a picture are, each judged by what looks there are; without any they stay tentative."""
+        return self._decide(people, self.refresh(), min_looks=1)
 
     def decide_batch(self, tracks: Sequence[Looks]) -> FrameDecisions:
         """Who the people on these tracks are, each by itself."""
@@ -137,7 +136,8 @@ def evidence(looks: Looks) -> FloatArray:
     which the accept line follows.
     """
     weights = looks.weights.astype(np.float64)
-    return (weights @ looks.embeddings.astype(np.float64) / weights.sum()).astype(np.float32)
+    mean: FloatArray = (weights @ looks.embeddings.astype(np.float64) / weights.sum()).astype(np.float32)
+    return mean
 
 
 def _status(candidates: tuple[Candidate, ...], accept_similarity: float, min_margin: float) -> IdentityStatus:

@@ -101,3 +101,12 @@ def test_an_empty_file_is_a_new_gallery(tmp_path: Path) -> None:
     with GalleryStore.open(path, "net-a", SIZE) as store:
         assert store.list_identities() == []
         assert store.revision == 0
+
+
+def test_a_file_that_is_no_gallery_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("nothing to do with faces, but long enough to be looked at as if it were a database file" * 20)
+    path.chmod(0o644)
+    with pytest.raises(GalleryError):
+        open_database(path, "network", 4)
+    assert path.stat().st_mode & 0o777 == 0o644
