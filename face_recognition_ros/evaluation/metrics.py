@@ -20,14 +20,18 @@ def best_threshold(similarities: Scores, genuine: Mask) -> float:
     return float((edges[best] + edges[best + 1]) / 2)
 
 
-def fold_accuracies(similarities: Scores, genuine: Mask, folds: npt.NDArray[np.int64]) -> Scores:
-    """Accuracy on each fold at the threshold that is best on all others (the protocol of LFW, Huang et al. 2007)."""
-    accuracies = []
+def fold_decisions(similarities: Scores, genuine: Mask, folds: npt.NDArray[np.int64]) -> Mask:
+    """Which pairs (N,) are taken for genuine, each fold at the threshold that is best on all others.
+
+    The protocol of LFW (Huang et al. 2007). Raises ValueError where there are fewer than two folds.
+    """
+    if len(np.unique(folds)) < 2:
+        raise ValueError("at least two folds are needed: each is judged at the others' threshold")
+    accepted = np.zeros(len(folds), bool)
     for fold in np.unique(folds):
         inside = folds == fold
-        threshold = best_threshold(similarities[~inside], genuine[~inside])
-        accuracies.append(np.mean((similarities[inside] >= threshold) == genuine[inside]))
-    return np.array(accuracies)
+        accepted[inside] = similarities[inside] >= best_threshold(similarities[~inside], genuine[~inside])
+    return accepted
 
 
 def area_under_roc(similarities: Scores, genuine: Mask) -> float:
@@ -54,9 +58,8 @@ def equal_error_rate(similarities: Scores, genuine: Mask) -> float:
     return float((rejected[nearest] + accepted[nearest]) / 2)
 
 
-def f1_score(similarities: Scores, genuine: Mask, threshold: float) -> float:
-    """2 TP / (2 TP + FP + FN) with pairs at or over the threshold taken for genuine."""
-    accepted = similarities >= threshold
+def f1_score(accepted: Mask, genuine: Mask) -> float:
+    """2 TP / (2 TP + FP + FN) of the pairs (N,) that were taken for genuine."""
     true_positives = int((accepted & genuine).sum())
     wrong = int((accepted != genuine).sum())
     return 2 * true_positives / max(2 * true_positives + wrong, 1)

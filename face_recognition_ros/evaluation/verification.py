@@ -1,5 +1,6 @@
 """One-to-one verification on a pairs file, through the whole pipeline: detect, align, embed, compare."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,9 @@ def read_pairs(file: Path) -> list[Pair]:
 
     Raises ImageError where a line is neither.
     """
-    header, *lines = file.read_text(encoding="utf-8").splitlines()
+    header, *lines = file.read_text(encoding="utf-8").splitlines() or [""]
+    if not re.fullmatch(r"\d+\s+[1-9]\d*\s*", header):
+        raise ImageError(f"{file}, line 1: {header!r} must be the number of folds and of pairs per fold and kind")
     per_fold = 2 * int(header.split()[-1])
     pairs = []
     for number, line in enumerate(lines):
@@ -65,31 +68,37 @@ def central_embedding(recognizer: Recognizer, picture: ByteArray) -> FloatArray 
 
 
 def pair_similarities(pairs: list[Pair], embeddings: Mapping[str, FloatArray | None]) -> npt.NDArray[np.float64]:
-    """Cosine of each pair (N,); one with a face that was not found is wrong at every threshold."""
-    similarities = []
-    for pair in pairs:
-        first, second = embeddings[pair.first], embeddings[pair.second]
-        wrong = -2.0 if pair.genuine else 2.0
-        similarities.append(wrong if first is None or second is None else float(first @ second))
-    return np.array(similarities)
+    """Cosine of each pair (N,); NaN where a face was not found."""
+    found = ((embeddings[pair.first], embeddings[pair.second]) for pair in pairs)
+    return np.array([np.nan if a is None or b is None else float(a @ b) for a, b in found])
 
 
 def evaluate(pairs: list[Pair], embed: Callable[[str], FloatArray | None]) -> dict[str, Any]:
-    """The protocol's numbers, ready for JSON; `embed` gives the embedding of a picture by its relative path."""
+    """The protocol's numbers, ready for JSON; `embed` gives the embedding of a picture by its relative path.
+
+    A face that was not found can be neither recognised nor mistaken: its pairs are rejected at every threshold. For
+    accuracy and F1 they count as judged wrongly, whatever they are.
+
+    Raises ImageError where the pairs make fewer than two folds.
+    """
+    if len({pair.fold for pair in pairs}) < 2:
+        raise ImageError("the pairs make one fold; at least two are needed, as each is judged at the others' threshold")
     names = sorted({name for pair in pairs for name in (pair.first, pair.second)})
     embeddings = {name: embed(name) for name in tqdm(names, desc="embed", unit="picture")}
     similarities = pair_similarities(pairs, embeddings)
     genuine = np.array([pair.genuine for pair in pairs])
     folds = np.array([pair.fold for pair in pairs])
-    accuracies = metrics.fold_accuracies(similarities, genuine, folds)
-    threshold = metrics.best_threshold(similarities, genuine)
+    missed = np.isnan(similarities)
+    similarities[missed] = -2.0
+    accepted = np.where(missed, ~genuine, metrics.fold_decisions(similarities, genuine, folds))
+    accuracies = [float(np.mean((accepted == genuine)[folds == fold])) for fold in np.unique(folds)]
     return {
         "pairs": len(pairs),
         "folds": len(accuracies),
-        "accuracy": float(accuracies.mean()),
-        "accuracy_std": float(accuracies.std()),
-        "threshold": threshold,
-        "f1": metrics.f1_score(similarities, genuine, threshold),
+        "accuracy": float(np.mean(accuracies)),
+        "accuracy_std": float(np.std(accuracies)),
+        "threshold": metrics.best_threshold(similarities, genuine),
+        "f1": metrics.f1_score(accepted, genuine),
         "auc": metrics.area_under_roc(similarities, genuine),
         "eer": metrics.equal_error_rate(similarities, genuine),
         "tar_at_far": {f"{far:g}": metrics.true_accept_rate(similarities, genuine, far) for far in FALSE_ACCEPT_RATES},
@@ -102,7 +111,7 @@ def summary(numbers: Mapping[str, Any]) -> str:
     rates = ", ".join(f"{rate:.1%} at FAR {far}" for far, rate in numbers["tar_at_far"].items())
     return (
         f"{numbers['pairs']} pairs in {numbers['folds']} folds: "
-        f"accuracy {numbers['accuracy']:.2%} +- {numbers['accuracy_std']:.2%}, F1 {numbers['f1']:.4f}\n"
+        f"accuracy {numbers['accuracy']:.2%} (folds differ by {numbers['accuracy_std']:.2%}), F1 {numbers['f1']:.4f}\n"
         f"AUC {numbers['auc']:.4f}, EER {numbers['eer']:.2%}, TAR {rates}\n"
         f"faces not found: {len(numbers['failed_detections'])}"
     )

@@ -24,12 +24,17 @@ def test_best_threshold_never_parts_equal_similarities() -> None:
     assert ((similarities >= metrics.best_threshold(similarities, genuine)) == genuine).sum() == 3
 
 
-def test_fold_accuracies_use_the_other_folds_threshold() -> None:
+def test_each_fold_is_judged_at_the_others_threshold() -> None:
     # Each fold alone is perfectly separable, but at a threshold that the other fold gets wrong.
     similarities = np.array([0.9, 0.7, 0.4, 0.2])
     genuine = np.array([True, False, True, False])
     folds = np.array([0, 0, 1, 1])
-    assert metrics.fold_accuracies(similarities, genuine, folds).tolist() == [0.5, 0.5]
+    assert metrics.fold_decisions(similarities, genuine, folds).tolist() == [True, True, False, False]
+
+
+def test_one_fold_has_no_others() -> None:
+    with pytest.raises(ValueError, match="two folds"):
+        metrics.fold_decisions(SIMILARITIES, GENUINE, np.zeros(6, np.int64))
 
 
 def test_area_under_roc_counts_ordered_pairs() -> None:
@@ -56,4 +61,4 @@ def test_equal_error_rate() -> None:
 
 
 def test_f1_score() -> None:
-    assert metrics.f1_score(SIMILARITIES, GENUINE, 0.7) == pytest.approx(2 * 2 / (2 * 2 + 1))
+    assert metrics.f1_score(SIMILARITIES >= 0.7, GENUINE) == pytest.approx(2 * 2 / (2 * 2 + 1))
