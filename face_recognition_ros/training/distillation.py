@@ -62,10 +62,19 @@ class Progress:
 class Distillation:
     """One run: the student, its moving average, the optimiser and the data."""
 
-    def __init__(self, recipe: Recipe, faces: npt.NDArray[np.uint8], targets: npt.NDArray[np.float32]) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        faces: npt.NDArray[np.uint8],
+        targets: npt.NDArray[np.float32],
+        training: npt.NDArray[np.int64],
+    ) -> None:
+        """Takes faces (N, 128, 128, 3) uint8, targets (N, D) unit vectors, and the rows that may be learned from."""
         self.recipe = recipe
         self.faces = faces
         self.targets = torch.from_numpy(targets)
+        self.training = training
+        self.bank = self.targets[training]
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(recipe.seed)
         self.generator = torch.Generator().manual_seed(recipe.seed)
@@ -90,10 +99,10 @@ class Distillation:
     def step(self, rows: npt.NDArray[np.int64]) -> float:
         """One optimiser step on these rows of the data; returns the loss."""
         recipe = self.recipe
-        crops = augment(torch.from_numpy(self.faces[np.sort(rows)]), self.generator)
+        crops = augment(torch.from_numpy(self.faces[rows]), self.generator)
         crops = self.resized(crops)
-        wanted = self.targets[np.sort(rows)]
-        others = self.targets[torch.randint(len(self.targets), (recipe.bank,), generator=self.generator)]
+        wanted = self.targets[rows]
+        others = self.bank[torch.randint(len(self.bank), (recipe.bank,), generator=self.generator)]
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
         student = self.network(crops.to(self.device).contiguous(memory_format=torch.channels_last))
@@ -161,9 +170,7 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
-def run(
-    distillation: Distillation, training: npt.NDArray[np.int64], held_out: npt.NDArray[np.int64], work: Path
-) -> None:
+def run(distillation: Distillation, held_out: npt.NDArray[np.int64], work: Path) -> None:
     """Trains until the minutes are over, with a checkpoint and a line of the learning curve every few minutes."""
     checkpoint = work / "checkpoint.pt"
     if checkpoint.exists():
@@ -175,7 +182,7 @@ def run(
         while distillation.share_done < 1:
             started = time.monotonic()
             if len(rows) < recipe.batch:
-                rows = order.permutation(training)
+                rows = order.permutation(distillation.training)
             losses.append(distillation.step(rows[: recipe.batch]))
             rows = rows[recipe.batch :]
             progress.step += 1
@@ -225,8 +232,8 @@ def main() -> None:
     teacher = teacher_embeddings(arguments.teacher, faces, arguments.work / "teacher.npy", arguments.threads)
     held_out = index.held_out(recipe.held_out)
     projection = principal_projection(teacher[~held_out], recipe.embedding_size)
-    distillation = Distillation(recipe, faces, normalised(teacher @ projection))
-    run(distillation, np.flatnonzero(~held_out), np.flatnonzero(held_out), arguments.work)
+    distillation = Distillation(recipe, faces, normalised(teacher @ projection), np.flatnonzero(~held_out))
+    run(distillation, np.flatnonzero(held_out), arguments.work)
 
 
 if __name__ == "__main__":

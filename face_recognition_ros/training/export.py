@@ -9,6 +9,7 @@ Run it as::
 import argparse
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -175,9 +176,10 @@ def main() -> None:
 
     network, recipe = load_network(arguments.work / "checkpoint.pt")
     crops, labels = held_out_crops(arguments.shards, arguments.work, recipe.held_out)
-    export_onnx(network, arguments.output)
-    print(f"parity with torch: {check_parity(network, arguments.output, crops[:64]):.1e}")
-    genuine, impostor = pair_scores(embed(arguments.output, crops), labels)
+    model = arguments.work / arguments.output.name  # moved to its place when it is whole and has passed
+    export_onnx(network, model)
+    print(f"parity with torch: {check_parity(network, model, crops[:64]):.1e}")
+    genuine, impostor = pair_scores(embed(model, crops), labels)
     calibration = Calibration.from_scores(genuine, impostor)
     print(f"calibrated on {len(genuine)} genuine and {len(impostor)} impostor pairs of held-out faces")
     description = {
@@ -185,7 +187,8 @@ def main() -> None:
         "embedding_size": recipe.embedding_size,
         "calibration": calibration.to_dict(),
     }
-    write_metadata(arguments.output, description)
+    write_metadata(model, description)
+    shutil.move(model, arguments.output)
     write_description(arguments.output, recipe.embedding_size)
     print(f"{arguments.output}: {description['model_id']}")
 

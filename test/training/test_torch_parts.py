@@ -17,6 +17,7 @@ from face_recognition_ros.training.augmentation import augment, random_crop  # n
 from face_recognition_ros.training.data.shards import decode_shards, read_index  # noqa: E402
 from face_recognition_ros.training.losses import cosine_distillation, similarity_distillation  # noqa: E402
 from face_recognition_ros.training.networks import LearnedPooling, create_network  # noqa: E402
+from face_recognition_ros.training.teacher import principal_projection  # noqa: E402
 
 UNIT_X, UNIT_Y = [1.0, 0.0], [0.0, 1.0]
 
@@ -82,8 +83,8 @@ def test_a_stopped_run_goes_on_and_its_export_agrees_with_torch(shards: Path, tm
     targets /= np.linalg.norm(targets, axis=1, keepdims=True)
 
     def part(minutes: float) -> distillation.Distillation:
-        run = distillation.Distillation(replace(recipe, minutes=minutes), faces, targets)
-        distillation.run(run, np.flatnonzero(~held_out), np.flatnonzero(held_out), tmp_path)
+        run = distillation.Distillation(replace(recipe, minutes=minutes), faces, targets, np.flatnonzero(~held_out))
+        distillation.run(run, np.flatnonzero(held_out), tmp_path)
         return run
 
     first = part(0.02)
@@ -100,6 +101,28 @@ def test_a_stopped_run_goes_on_and_its_export_agrees_with_torch(shards: Path, tm
     export.write_metadata(model, {"model_id": "x"})
     export.write_description(model, 64)
     assert json.loads(model.with_suffix(".json").read_text())["name"] == "model"
+
+
+def test_only_faces_of_known_people_make_pairs(shards: Path) -> None:
+    index = read_index(shards)
+    mask = np.arange(len(index)) < 30
+    rows, labels = export.labelled_rows(index, mask)
+    assert {index.sources[row] for row in rows} == {"celeba299", "allagefaces"}, "of utkface nobody knows who is who"
+    assert rows.max() < 30
+    faces_of_one = [row for row, label in zip(rows, labels, strict=True) if label == "celeba:1"]
+    assert faces_of_one == [6, 9]
+    unlabelled = [label for row, label in zip(rows, labels, strict=True) if index.sources[row] == "allagefaces"]
+    assert len(set(unlabelled)) == len(unlabelled) == 10
+
+
+def test_projection_keeps_the_directions_that_matter() -> None:
+    random = np.random.default_rng(0)
+    spread = np.array([3.0, 2.0, 0.1, 0.01])
+    rotation = np.linalg.qr(random.standard_normal((4, 4)))[0]
+    vectors = (random.standard_normal((500, 4)) * spread @ rotation).astype(np.float32)
+    projected = vectors @ principal_projection(vectors, 2)
+    assert np.allclose(np.linalg.norm(projected, axis=1), np.linalg.norm(vectors, axis=1), atol=0.5)
+    assert projected.std(axis=0) == pytest.approx([3.0, 2.0], rel=0.1)
 
 
 def test_pairs_are_counted_once_and_capped() -> None:
