@@ -46,7 +46,7 @@ class FaceEmbedder:
     """The embedding network: uint8 RGB crops in, unit vectors out."""
 
     def __init__(self, session: InferenceSession) -> None:
-        """Raises ModelError when the network has no usable description or another input than (N, 112, 112, 3)."""
+        """Raises ModelError when the network has no usable description, or does not do what the description says."""
         self.description = NetworkDescription.of(session.metadata)
         self._session = session
         (self._input, shape), *others = session.inputs.items()
@@ -55,6 +55,17 @@ class FaceEmbedder:
                 f"the embedding network takes {dict(session.inputs)}; "
                 f"it must take one uint8 RGB input of shape (N, {CROP_SIZE}, {CROP_SIZE}, 3)"
             )
+        (vector,) = self.embed(np.full((1, CROP_SIZE, CROP_SIZE, 3), 127, np.uint8))
+        if vector.shape != (self.description.embedding_size,):
+            raise ModelError(
+                f"the embedding network gives vectors of shape {vector.shape}, "
+                f"where its description says {self.description.embedding_size} numbers"
+            )
+
+    @property
+    def backend(self) -> str:
+        """What runs it, in words."""
+        return self._session.backend
 
     def embed(self, crops: npt.NDArray[np.uint8]) -> FloatArray:
         """(N, 112, 112, 3) uint8 BGR aligned crops -> (N, D) float32 unit vectors; N may be 0.

@@ -61,3 +61,10 @@ def test_a_network_with_another_input_is_refused() -> None:
     session.inputs = {"faces": (None, 3, 160, 160)}
     with pytest.raises(ModelError, match="must take one uint8 RGB input"):
         FaceEmbedder(session)
+
+
+def test_a_network_that_gives_other_vectors_than_described_is_refused() -> None:
+    session = MeanColour()
+    session.metadata = {METADATA_KEY: json.dumps(DESCRIPTION | {"embedding_size": 64})}
+    with pytest.raises(ModelError, match=r"shape \(3,\).*says 64 numbers"):
+        FaceEmbedder(session)

@@ -22,7 +22,7 @@ def intersection_over_union(first: FloatArray, second: FloatArray) -> FloatArray
     """Shared area over united area, (M, N), of each of boxes (M, 4) with each of boxes (N, 4)."""
     shared = _intersection(first, second, 0)
     union: FloatArray = _area(first, 0)[:, None] + _area(second, 0) - shared
-    return np.divide(shared, union, dtype=np.float32)
+    return np.divide(shared, np.maximum(union, 1e-9), dtype=np.float32)
 
 
 def intersection_over_smaller(first: FloatArray, second: FloatArray) -> FloatArray:

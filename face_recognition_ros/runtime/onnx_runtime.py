@@ -63,12 +63,7 @@ class OnnxRuntimeSession:
             raise ModelError(f"There is no model file {model_path}.")
         self._threads = _pool.open(threads)
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                str(model_path),
-                _session_options(self._threads),
-                providers=_available_providers(),
-                enable_fallback=False,
-            )
+            self._session: Any = _open(model_path, self._threads)
         except Exception as error:  # onnxruntime's errors have no common base below Exception
             raise ModelError(
                 f"{model_path} ({model_path.stat().st_size} bytes) cannot be loaded as an ONNX model; "
@@ -99,6 +94,24 @@ class OnnxRuntimeSession:
         self._session = None
 
 
+def _open(model_path: Path, threads: int) -> Any:
+    """A session on the first provider that works: one that finds no usable GPU gives way to the CPU."""
+    available = onnxruntime.get_available_providers()
+    refusals: list[Exception] = []
+    for provider in [provider for provider in PROVIDERS if provider in available]:
+        try:
+            session = onnxruntime.InferenceSession(
+                str(model_path), _session_options(threads), providers=[provider], enable_fallback=False
+            )
+        except Exception as error:  # as above
+            refusals.append(error)
+            continue
+        for refusal in refusals:
+            logger.warning("%s runs on %s: %s", model_path.name, provider, _first_line(refusal))
+        return session
+    raise refusals[-1]
+
+
 def _session_options(threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     if _pool.is_offered:
@@ -112,11 +125,6 @@ def _session_options(threads: int) -> Any:
     # Weights live as long as the session: outside the arena they do not make it grow in powers of two.
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     return options
-
-
-def _available_providers() -> list[str]:
-    available = onnxruntime.get_available_providers()
-    return [provider for provider in PROVIDERS if provider in available]
 
 
 def _first_line(error: Exception) -> str:
