@@ -51,9 +51,11 @@ def open_database(path: Path | None, model_id: str, embedding_size: int) -> sqli
     """
     try:
         if path is not None:
-            _make_private(path)
+            _create(path)
             if path.stat().st_size > 0:
                 _check_file(path, model_id, embedding_size)
+            if path.stat().st_mode & 0o077:
+                path.chmod(0o600)
         target = ":memory:" if path is None else path
         connection = sqlite3.connect(target, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.OperationalError) as error:
@@ -74,7 +76,8 @@ def open_database(path: Path | None, model_id: str, embedding_size: int) -> sqli
     return connection
 
 
-def _make_private(path: Path) -> None:
+def _create(path: Path) -> None:
+    """Creates the file and its folder where they are missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         # The mode is given at creation, so there is no moment at which others can open the file.
@@ -82,8 +85,6 @@ def _make_private(path: Path) -> None:
     except FileExistsError:
         if not path.is_file():
             raise GalleryError(f"The gallery {path} is not a file; give the path of a gallery file.") from None
-        if path.stat().st_mode & 0o077:
-            path.chmod(0o600)
         return
     os.fsync(descriptor)
     os.close(descriptor)
