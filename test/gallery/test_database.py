@@ -108,5 +108,5 @@ def test_a_file_that_is_no_gallery_keeps_its_mode(tmp_path: Path) -> None:
     path.write_text("nothing to do with faces, but long enough to be looked at as if it were a database file" * 20)
     path.chmod(0o644)
     with pytest.raises(GalleryError):
-        open_database(path, "network", 4)
+        GalleryStore.open(path, "net-a", SIZE)
     assert path.stat().st_mode & 0o777 == 0o644
