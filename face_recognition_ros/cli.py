@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from face_recognition_ros.gallery.store import GalleryStore
     from face_recognition_ros.settings import Settings
 
+WRONG_USAGE = 2
+"""Exit code of argparse for wrong arguments."""
 INTERRUPTED = 128 + signal.SIGINT
 BROKEN_PIPE = 128 + signal.SIGPIPE
 """Exit codes of a program that was ended by these signals, as shells give them."""
@@ -30,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = run(arguments)
         sys.stdout.flush()
         return code
+    except SettingsError as error:  # only --set sets anything
+        complain(str(error))
+        return WRONG_USAGE
     except FaceRecognitionError as error:
         complain(str(error))
         return 1
@@ -37,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader has left; nothing may be flushed to it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except OSError as error:  # a folder or file that may not be read or written
+        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return 1
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -96,7 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="start node and camera and watch them recognise people")
     demo.add_argument("--images", type=Path, metavar="FOLDER", help="your own pictures, as for enroll")
     demo.add_argument("--output", type=Path, default=Path("demo-output"), metavar="FOLDER", help="default: demo-output")
-    demo.add_argument("--seconds", type=seconds, default=24.0, metavar="N", help="length, 5 to 600; default: 24")
+    demo.add_argument("--seconds", type=seconds, metavar="N", help="length, 5 to 600; default: by the number of people")
     demo.set_defaults(run=run_demo)
     return parser
 
@@ -171,7 +179,7 @@ def run_recognize(arguments: argparse.Namespace) -> int:
     with assemble(settings_of(arguments)) as assembly:
         for path in arguments.images:
             try:
-                faces = assembly.recognizer.recognize(read_picture(path))
+                faces = assembly.recognizer.recognize(read_picture(path)).faces
             except FaceRecognitionError as error:
                 complain(str(error))
                 failed = True

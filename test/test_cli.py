@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -167,12 +168,13 @@ def test_rename_and_forget_change_the_gallery(gallery: Path, capsys: pytest.Capt
         ("min_face_size=1", "min_face_size must lie between"),
         ("strict_backend=maybe", "strict_backend must be given as False is"),
         ("detection_thresholds=0.6,0.7", "detection_thresholds must be three numbers"),
+        ("backend=abacus", "backend must be one of"),
     ],
 )
-def test_a_wrong_setting_is_refused_with_a_sentence(
+def test_a_wrong_setting_is_wrong_usage_with_a_sentence(
     setting: str, sentence: str, enrolled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["identities", "--gallery", str(enrolled), "--set", setting]) == 1
+    assert main(["identities", "--gallery", str(enrolled), "--set", setting]) == 2
     assert sentence in capsys.readouterr().err
 
 
@@ -221,8 +223,9 @@ def test_ctrl_c_ends_it_without_a_traceback(enrolled: Path, tmp_path: Path) -> N
     picture = tmp_path / "picture.jpg"
     os.mkfifo(picture)
     words = [sys.executable, "-m", "face_recognition_ros.cli", "recognize", str(picture), "--gallery", str(enrolled)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background job would ignore it
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=listen)
     with process, picture.open("wb"):  # opens once the other side reads
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate()
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (INTERRUPTED, "", "")

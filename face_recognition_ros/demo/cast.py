@@ -2,12 +2,12 @@
 
 import importlib.util
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from face_recognition_ros.errors import EnrollmentError, ImageError
-from face_recognition_ros.folder_enrollment import only_face
+from face_recognition_ros.errors import FaceRecognitionError, ImageError
+from face_recognition_ros.folder_enrollment import Rejection, look_at, only_face
 from face_recognition_ros.pictures import PersonPictures, people_in, read_picture
 from face_recognition_ros.recognizer import Recognizer
 
@@ -65,17 +65,21 @@ def cast_from(folder: Path) -> list[Person]:
     return [Person(person, i < len(people) - strangers) for i, person in enumerate(people)]
 
 
-def portraits_of(people: Iterable[Person], recognizer: Recognizer) -> list[Portrait]:
-    """Every picture with the place of its face; raises a sentence for a picture that does not show exactly one."""
-    return [portrait(person, path, recognizer) for person in people for path in person.pictures.paths]
+def first_portrait(person: Person, recognizer: Recognizer) -> tuple[Portrait | None, tuple[Rejection, ...]]:
+    """The first of somebody's pictures that shows one face, good enough to be learned, and why not those before it."""
+    rejections: list[Rejection] = []
+    for path in person.pictures.paths:
+        try:
+            return portrait(person, path, recognizer), tuple(rejections)
+        except FaceRecognitionError as error:
+            rejections.append(Rejection(path, str(error)))
+    return None, tuple(rejections)
 
 
 def portrait(person: Person, path: Path, recognizer: Recognizer) -> Portrait:
-    """One picture with the place of its face; raises EnrollmentError where it does not show exactly one."""
-    try:
-        view = only_face(recognizer.view(read_picture(path)))
-    except EnrollmentError as error:
-        raise EnrollmentError(f"{path} cannot be shown in the demo: {error}") from error
+    """One picture with the place of its face; raises as look_at where it could not be learned from."""
+    look_at(recognizer, path)
+    view = only_face(recognizer.view(read_picture(path)))
     left, top, right, bottom = (float(value) for value in view.detection.box)
     return Portrait(person.pictures.name, str(path), (left, top, right, bottom), person.enrolled)
 

@@ -1,13 +1,15 @@
 """Compares the node's answers with what was truly to be seen, and puts it into words."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from face_recognition_ros.demo.answers import Answer
+from face_recognition_ros.demo.cast import Portrait
 from face_recognition_ros.demo.scenes import TrueFace
 from face_recognition_ros.types import FloatArray, IdentityStatus, RecognizedFace
 
@@ -16,6 +18,10 @@ SAME_FACE_OVERLAP = 0.3
 
 FULLY_VISIBLE = 0.95
 """Share of a face inside the frame from which on it has to be found."""
+
+LONGEST_SILENCE = 2.0
+"""Seconds of film for which frames may go without an answer. A slow machine passes over single frames, never so many
+in a row; a node that hangs does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,13 @@ class Summary:
     frames_in: int
     frames_answered: int
     people: tuple[str, ...]
-    """Everybody who is enrolled and was to be seen."""
+    """Everybody who is enrolled."""
+    strangers: tuple[str, ...]
+    """Everybody else who was to be seen."""
+    never_shown: tuple[str, ...]
+    """Who of all these was fully visible in no frame, answered or not."""
+    longest_silence_s: float
+    """From the first to the last of the frames in a row that were not answered, where that was longest."""
     looks: int
     """Fully visible faces of enrolled people, in all frames that were answered."""
     named_right: Mapping[str, int]
@@ -61,16 +73,17 @@ class Summary:
 
     def complaints(self) -> list[str]:
         """Why the demo failed; empty where it succeeded."""
-        found = [f"{name} was never named" for name in self.people if not self.named_right.get(name)]
-        if not self.people:
-            found.append("nobody who is enrolled was seen")
+        found = [f"{name} was never fully in view" for name in self.never_shown]
+        found += [f"{name} was never named" for name in self.people if not self.named_right.get(name)]
+        if self.longest_silence_s > LONGEST_SILENCE:
+            found.append(f"no frame was answered for {self.longest_silence_s:.1f} s; the node hangs or is too slow")
         if self.named_wrong:
             found.append(f"somebody was called by a wrong name {self.named_wrong} times")
         if self.stranger_named:
             found.append(f"a stranger was given a name {self.stranger_named} times")
         found += [f"  {mistake}" for mistake in self.mistakes]
-        if self.stranger_looks and not self.stranger_unknown:
-            found.append("the stranger was never judged at all")
+        if self.strangers and not self.stranger_unknown:
+            found.append("the stranger was never called unknown")
         return found
 
     def lines(self) -> list[str]:
@@ -81,6 +94,7 @@ class Summary:
         return [
             f"frames in            {self.frames_in}",
             f"frames answered      {self.frames_answered}{share}",
+            f"longest silence      {self.longest_silence_s:.1f} s",
             f"identities right     {right} of {self.looks} looks ({per_person})",
             f"identities wrong     {self.named_wrong}",
             f"stranger unknown     {self.stranger_unknown} of {self.stranger_looks} looks",
@@ -93,8 +107,8 @@ class Summary:
         return {**asdict(self), "succeeded": not self.complaints(), "complaints": self.complaints()}
 
 
-def summarize(shots: Sequence[Shot], answers: Iterable[Answer]) -> Summary:
-    """Judges each answer by the shot of the same stamp."""
+def summarize(cast: Sequence[Portrait], shots: Sequence[Shot], answers: Iterable[Answer]) -> Summary:
+    """Judges each answer by the shot of the same stamp, and whether everybody of the cast had their turn."""
     by_stamp = {answer.stamp_ns: answer for answer in answers}
     counts: Counter[str] = Counter()
     right: Counter[str] = Counter()
@@ -116,11 +130,14 @@ def summarize(shots: Sequence[Shot], answers: Iterable[Answer]) -> Summary:
             if verdict in ("wrong", "stranger named"):
                 mistakes.append(_mistake(shot, shots[0], recognized))
     p50, p95 = np.percentile(latencies, [50, 95]) if latencies else (np.nan, np.nan)
-    seen = {face.name: None for shot in shots for face in shot.faces if face.enrolled and face.visible >= FULLY_VISIBLE}
+    shown = {face.name for shot in shots for face in shot.faces if face.visible >= FULLY_VISIBLE}
     return Summary(
         frames_in=len(shots),
         frames_answered=len(latencies),
-        people=tuple(seen),
+        people=tuple(portrait.name for portrait in cast if portrait.enrolled),
+        strangers=tuple(portrait.name for portrait in cast if not portrait.enrolled),
+        never_shown=tuple(portrait.name for portrait in cast if portrait.name not in shown),
+        longest_silence_s=longest_silence([shot.stamp_ns for shot in shots], by_stamp),
         looks=counts["looks"],
         named_right=dict(right),
         named_wrong=counts["wrong"],
@@ -131,6 +148,12 @@ def summarize(shots: Sequence[Shot], answers: Iterable[Answer]) -> Summary:
         latency_p50_ms=float(p50),
         latency_p95_ms=float(p95),
     )
+
+
+def longest_silence(stamps_ns: Iterable[int], answered_ns: Container[int]) -> float:
+    """Seconds from the first to the last frame of the longest stretch of frames that were not answered."""
+    runs = [list(run) for answered, run in groupby(stamps_ns, answered_ns.__contains__) if not answered]
+    return max(((run[-1] - run[0]) / 1e9 for run in runs), default=0.0)
 
 
 def judge(recognized: RecognizedFace, truth: TrueFace | None) -> str:

@@ -7,23 +7,32 @@ import contextlib
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
-from face_recognition_ros.assembly import assemble
+from face_recognition_ros.assembly import Assembly, assemble
 from face_recognition_ros.demo.answers import Answer, Listener
-from face_recognition_ros.demo.cast import Person, Portrait, cast_from, portraits_of, save_cast, standard_cast
+from face_recognition_ros.demo.cast import (
+    FEWEST_WITH_STRANGER,
+    Person,
+    Portrait,
+    cast_from,
+    first_portrait,
+    save_cast,
+    standard_cast,
+)
 from face_recognition_ros.demo.processes import PythonProcess, isolated_environment, node_arguments
 from face_recognition_ros.demo.report import Shot, Summary, confidences, summarize, who
-from face_recognition_ros.demo.scenes import Film
+from face_recognition_ros.demo.scenes import Film, standard_length
 from face_recognition_ros.demo.video import write_best_frame, write_video
-from face_recognition_ros.errors import FaceRecognitionError
-from face_recognition_ros.folder_enrollment import enroll_people
+from face_recognition_ros.errors import EnrollmentError, FaceRecognitionError
+from face_recognition_ros.folder_enrollment import enroll_person
 from face_recognition_ros.settings import Settings
 
 CAMERA = ("-m", "face_recognition_ros.demo.camera")
@@ -62,17 +71,21 @@ class Recording:
             print(f"{elapsed:6.1f} s  {seen}{f'  ({sure})' if sure else ''}", flush=True)
 
 
-def run(images: Path | None, output: Path, seconds: float) -> int:
+def run(images: Path | None, output: Path, seconds: float | None) -> int:
     """The whole demo; returns 0 where everybody enrolled was named, and nobody wrongly. Else says why and returns 1.
 
     images: a folder of the user's own pictures; None shows the portraits of installed packages.
+    seconds: the film's length; None gives every stop of the camera the same time, however many people there are.
     """
     output.mkdir(parents=True, exist_ok=True)
-    portraits = enroll_cast(standard_cast() if images is None else cast_from(images), output)
+    people = standard_cast() if images is None else cast_from(images)
+    portraits = enroll_cast(people, output)
+    if images is None and len(portraits) < len(people):
+        raise EnrollmentError("the demo's own portraits were not all of use: the networks do not work as they should")
     save_cast(output / "cast.json", portraits)
-    frames = round(seconds * RATE)
+    frames = round((standard_length(portraits) if seconds is None else seconds) * RATE)
     recording = record(output, frames)
-    summary = summarize(recording.shots, recording.answers)
+    summary = summarize(portraits, recording.shots, recording.answers)
     film = Film(portraits, frames)
     write_video(output / "demo.mp4", film, recording.shots, recording.answers, RATE)
     write_best_frame(output / "demo.jpg", film, recording.shots, recording.answers)
@@ -81,26 +94,47 @@ def run(images: Path | None, output: Path, seconds: float) -> int:
 
 
 def enroll_cast(people: list[Person], output: Path) -> list[Portrait]:
-    """Makes a fresh gallery of those who are to be enrolled, and finds the face in every picture."""
+    """Makes a fresh gallery of those who are to be enrolled; returns one picture of everybody who can appear.
+
+    Raises EnrollmentError where nobody is left to be recognised.
+    """
     gallery = gallery_of(output)
     for path in output.glob(f"{gallery.name}*"):
         path.unlink()
+    portraits: list[Portrait] = []
     with assemble(Settings(gallery=str(gallery))) as assembly:
-        portraits = portraits_of(people, assembly.recognizer)
-        for report in enroll_people(assembly, [person.pictures for person in people if person.enrolled]):
-            if not report.enrolled:
-                reasons = "; ".join(f"{rejection.path}: {rejection.reason}" for rejection in report.rejections)
-                raise FaceRecognitionError(f"{report.name} could not be enrolled: {report.failure} {reasons}".strip())
-            print(f"enrolled  {report.name}, {report.looks_kept} looks")
-    for person in people:
-        if not person.enrolled:
-            print(f"not enrolled  {person.pictures.name}")
+        for person in people:
+            # Where others were of no use, too few may be left for one of them to stay a stranger.
+            enrolled = person.enrolled or len(portraits) + 1 < FEWEST_WITH_STRANGER
+            if portrait := introduce(replace(person, enrolled=enrolled), assembly):
+                portraits.append(portrait)
+    if not portraits:
+        raise EnrollmentError("nobody could be enrolled; each person needs a picture that shows one face, and it well")
     return portraits
 
 
+def introduce(person: Person, assembly: Assembly) -> Portrait | None:
+    """Enrols somebody who is to be, and gives the picture to show of them; says which pictures are of no use, and why.
+
+    None where none is.
+    """
+    portrait, rejections = first_portrait(person, assembly.recognizer)
+    failure, done = "" if portrait else "no picture of a good face", "not enrolled"
+    if person.enrolled:
+        report = enroll_person(assembly, person.pictures)
+        rejections, failure, done = report.rejections, report.failure, f"enrolled, {report.looks_kept} looks"
+    for rejection in rejections:
+        print(f"{rejection.path}: not kept: {rejection.reason}", file=sys.stderr)
+    if failure:
+        print(f"{person.pictures.name}: not shown: {failure}", file=sys.stderr)
+        return None
+    print(f"{person.pictures.name}: {done}")
+    return portrait
+
+
 def gallery_of(output: Path) -> Path:
-    """The demo's own gallery, made anew each time."""
-    return output.absolute() / "gallery.sqlite3"
+    """The demo's own gallery, made anew each time; its name is not that of a robot's, which may lie in that folder."""
+    return output.absolute() / "demo-gallery.sqlite3"
 
 
 def record(output: Path, frames: int) -> Recording:

@@ -28,6 +28,9 @@ MARGIN, GAP, STRANGER_GAP = 900, 60, 120
 """Bare wall at both ends, between portraits, and between the enrolled and the strangers."""
 FRAME_BORDER = 14
 
+SECONDS_PER_STOP = 4.0
+"""Of a film of the standard length: the way to each stop of the camera and the stay there."""
+
 CLOSE, TOGETHER_MARGIN = 470.0, 120.0
 """Width of the view, in wall pixels, on one portrait; what is added to the width of two or more."""
 
@@ -124,6 +127,13 @@ class Film:
         view = first + (second - first) * eased
         view[:2] += 2.0 * np.sin([0.53 * index, 0.37 * index + 1.0])
         return np.asarray(view, np.float64)
+
+
+def standard_length(portraits: Sequence[Portrait]) -> float:
+    """Seconds in which the camera can stop for everybody, and for the bare wall at both ends: see camera_path."""
+    known = sum(portrait.enrolled for portrait in portraits)
+    alone, pairs, company = len(portraits), max(known - 1, 0), len(portraits) - known
+    return SECONDS_PER_STOP * (alone + pairs + company + 1)
 
 
 def truth_record(index: int, stamp_ns: int, faces: Sequence[TrueFace]) -> dict[str, Any]:

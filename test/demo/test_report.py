@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from face_recognition_ros.demo.answers import Answer
+from face_recognition_ros.demo.cast import Portrait
 from face_recognition_ros.demo.report import Shot, Summary, confidences, summarize, true_face, who
 from face_recognition_ros.demo.scenes import TrueFace, truth_record
 from face_recognition_ros.types import Candidate, Decision, Detection, IdentityStatus, Quality, RecognizedFace
 
 BOXES = {"Ann": (10.0, 10.0, 60.0, 70.0), "Bo": (200.0, 10.0, 250.0, 70.0), "stranger": (400.0, 10.0, 450.0, 70.0)}
+CAST = [Portrait(name, f"{name}.png", box, name != "stranger") for name, box in BOXES.items()]
 ELSEWHERE = (500.0, 300.0, 550.0, 370.0)
 
 
@@ -34,7 +36,7 @@ def judged(truth: list[TrueFace], faces: list[RecognizedFace]) -> Summary:
     well = [seen(BOXES["Ann"], "Ann"), seen(BOXES["Bo"], "Bo"), unknown(BOXES["stranger"])]
     shots = [Shot(0, 1_000_000_000, tuple(everybody)), Shot(1, 2_000_000_000, tuple(truth))]
     answers = [Answer(1_000_000_000, 1_010_000_000, tuple(well)), Answer(2_000_000_000, 2_030_000_000, tuple(faces))]
-    return summarize(shots, answers)
+    return summarize(CAST, shots, answers)
 
 
 def test_all_well() -> None:
@@ -42,7 +44,8 @@ def test_all_well() -> None:
     assert summary.complaints() == []
     assert (summary.looks, summary.named_right, summary.named_wrong) == (3, {"Ann": 2, "Bo": 1}, 0)
     assert (summary.stranger_looks, summary.stranger_unknown, summary.stranger_named) == (1, 1, 0)
-    assert (summary.frames_in, summary.frames_answered, summary.people) == (2, 2, ("Ann", "Bo"))
+    assert (summary.frames_in, summary.frames_answered, summary.longest_silence_s) == (2, 2, 0.0)
+    assert (summary.people, summary.strangers, summary.never_shown) == (("Ann", "Bo"), ("stranger",), ())
     assert summary.latency_p50_ms == pytest.approx(20)
     assert summary.latency_p95_ms == pytest.approx(29)
     assert summary.record()["succeeded"]
@@ -85,15 +88,49 @@ def test_silence_is_not_wrong_but_does_not_count_as_right() -> None:
 
 def test_somebody_who_is_never_named_fails() -> None:
     shots = [Shot(0, 1, (true("Ann"), true("stranger")))]
-    summary = summarize(shots, [Answer(1, 2, (unknown(BOXES["Ann"]),))])
-    assert summary.complaints() == ["Ann was never named", "the stranger was never judged at all"]
+    summary = summarize([CAST[0], CAST[2]], shots, [Answer(1, 2, (unknown(BOXES["Ann"]),))])
+    assert summary.complaints() == ["Ann was never named", "the stranger was never called unknown"]
+
+
+def test_a_stranger_whom_no_answer_came_to_fails() -> None:
+    """As when the node ends between the enrolled and the stranger."""
+    shots = [Shot(0, 1, (true("Ann"),)), Shot(1, 2, (true("stranger"),))]
+    summary = summarize([CAST[0], CAST[2]], shots, [Answer(1, 2, (seen(BOXES["Ann"], "Ann"),))])
+    assert summary.stranger_looks == 0
+    assert summary.complaints() == ["the stranger was never called unknown"]
+
+
+def test_somebody_of_the_cast_who_is_never_fully_shown_fails() -> None:
+    summary = summarize(CAST[:2], [Shot(0, 1, (true("Ann"), true("Bo", 0.5)))], [Answer(1, 2, ())])
+    assert summary.complaints() == ["Bo was never fully in view", "Ann was never named", "Bo was never named"]
+
+
+@pytest.mark.parametrize(
+    ("answered", "silence"),
+    [
+        (range(0), 4.9),
+        (range(25), 2.4),
+        (range(25, 50), 2.4),
+        ([*range(10), *range(40, 50)], 2.9),
+        (range(0, 50, 5), 0.3),
+        (range(49), 0.0),
+    ],
+    ids=["never", "first half", "second half", "not in the middle", "one of five", "all but the last"],
+)
+def test_frames_in_a_row_without_an_answer_fail_and_single_ones_do_not(answered: list[int], silence: float) -> None:
+    shots = [Shot(i, i * 100_000_000, (true("Ann"),)) for i in range(50)]
+    answers = [Answer(shots[i].stamp_ns, shots[i].stamp_ns + 1, (seen(BOXES["Ann"], "Ann"),)) for i in answered]
+    summary = summarize(CAST[:1], shots, answers)
+    assert (summary.frames_in, summary.frames_answered) == (50, len(answered))
+    assert summary.longest_silence_s == pytest.approx(silence)
+    assert any("no frame was answered for" in complaint for complaint in summary.complaints()) == (silence > 2)
 
 
 def test_no_answer_at_all_fails() -> None:
-    summary = summarize([Shot(0, 1, (true("Ann"),))], [])
+    summary = summarize(CAST[:1], [Shot(0, 1, (true("Ann"),))], [])
     assert (summary.frames_in, summary.frames_answered) == (1, 0)
     assert summary.complaints() == ["Ann was never named"]
-    assert summarize([], []).complaints() == ["nobody who is enrolled was seen"]
+    assert summarize(CAST[:1], [], []).complaints() == ["Ann was never fully in view", "Ann was never named"]
 
 
 def test_the_summary_reads_well() -> None:

@@ -1,5 +1,7 @@
 """The demo's film shows what its ground truth says, and all that the demo promises."""
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 from face_recognition_ros.assembly import build_detector
 from face_recognition_ros.demo.cast import Portrait
-from face_recognition_ros.demo.scenes import HEIGHT, WIDTH, Film, truth_record
+from face_recognition_ros.demo.scenes import HEIGHT, WIDTH, Film, standard_length, truth_record
 from face_recognition_ros.settings import Settings
 
 FRAMES = 200
@@ -47,6 +49,23 @@ def test_all_scenes_occur(film: Film) -> None:
 
 def test_it_starts_and_ends_with_a_bare_wall(film: Film) -> None:
     assert film.truth(0) == film.truth(FRAMES - 1) == []
+
+
+def test_the_standard_length_is_24_seconds_for_two_people_and_a_stranger(portraits: list[Portrait]) -> None:
+    assert standard_length(portraits) == 24
+
+
+@pytest.mark.parametrize(("known", "strangers"), [(1, 0), (3, 0), (6, 1)])
+def test_everybody_has_their_time_in_a_film_of_the_standard_length(
+    portraits: list[Portrait], known: int, strangers: int
+) -> None:
+    enrolled = [True] * known + [False] * strangers
+    cast = [replace(portraits[1], name=str(i), enrolled=yes) for i, yes in enumerate(enrolled)]
+    rate = 10
+    film = Film(cast, round(standard_length(cast) * rate))
+    alone = Counter(names[0] for index in range(film.frames) if len(names := fully_seen(film, index)) == 1)
+    for portrait in cast:
+        assert 2.5 < alone[portrait.name] / rate < 6
 
 
 def test_faces_are_large_enough_to_be_found(film: Film) -> None:
