@@ -65,7 +65,7 @@ def _who(face: RecognizedFace) -> str:
         case IdentityStatus.KNOWN:
             return f"{candidates[0].name} (confidence {candidates[0].confidence:.0%})"
         case IdentityStatus.AMBIGUOUS:
-            return f"ambiguous: {candidates[0].name} or {candidates[1].name}"
+            return f"ambiguous: {' or '.join(candidate.name for candidate in candidates[:2])}"
         case IdentityStatus.UNKNOWN:
             near = f" (nearest: {candidates[0].name}, similarity {candidates[0].similarity:.2f})" if candidates else ""
             return f"unknown{near}"

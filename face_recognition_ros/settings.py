@@ -46,7 +46,9 @@ class Settings:
     embedding_model: str = setting("", "ONNX file of the embedding network; empty: the released one")
     backend: str = setting("auto", "what runs the networks", choices=("auto", "tensorrt", "onnxruntime", "torch_cuda"))
     strict_backend: bool = setting(False, "refuse to start where the backend asked for is not available")
-    threads: int = setting(0, "CPU threads for the networks; 0: one per core", low=0, high=256)
+    threads: int = setting(
+        0, "CPU threads for the networks; 0: one per core; the process's first configure decides", low=0, high=256
+    )
 
     gallery: str = setting("", "gallery file, made where there is none; empty: kept in memory and lost at the end")
     target_false_accept_rate: float = setting(

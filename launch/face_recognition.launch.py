@@ -62,9 +62,9 @@ def arguments(share: Path) -> list[DeclareLaunchArgument]:
         ),
         DeclareLaunchArgument(
             "use_sim_time",
-            default_value="false",
-            choices=["true", "false"],
-            description="Whether the time comes from /clock, as in a simulation or with a bag.",
+            default_value="",
+            choices=["", "true", "false"],
+            description="Whether the time comes from /clock, as in a simulation; empty: as params_file says.",
         ),
         DeclareLaunchArgument(
             "log_level",

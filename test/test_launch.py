@@ -62,8 +62,8 @@ def test_every_launch_configuration_is_a_declared_argument() -> None:
 
 def test_arguments_that_are_parameters_leave_the_parameter_file_its_say() -> None:
     declared = {entry[""]: entry for entry in calls(LAUNCH_FILES[0], "DeclareLaunchArgument")}
-    shared = declared.keys() & parameters().keys()
-    assert shared == {"image_transport", "gallery", "autostart"}
+    shared = declared.keys() & {*parameters(), "use_sim_time"}
+    assert shared == {"image_transport", "gallery", "autostart", "use_sim_time"}
     assert {ast.literal_eval(declared[name]["default_value"]) for name in shared} == {""}
 
 

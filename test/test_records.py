@@ -48,6 +48,10 @@ def test_without_candidates_all_numbers_are_0() -> None:
     assert (record["similarity"], record["confidence"], record["margin"], record["candidates"]) == (0.0, 0.0, 0.0, [])
 
 
+def test_an_ambiguous_face_may_have_one_candidate_only() -> None:
+    assert face_line(face(IdentityStatus.AMBIGUOUS, CANDIDATES[:1])).startswith("ambiguous: Ann, at")
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [

@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -104,7 +104,12 @@ class GalleryStore:
     def list_identities(self) -> list[Identity]:
         """Everybody, by name."""
         with self._transaction("read") as db:
-            return sorted(read_identities(db), key=lambda identity: name_key(identity.name))
+            return _by_name(read_identities(db))
+
+    def snapshot(self) -> tuple[int, list[Identity]]:
+        """The revision, and everybody at that revision, by name."""
+        with self._transaction("read") as db:
+            return read_revision(db), _by_name(read_identities(db))
 
     def resolve(self, id_or_name: str) -> Identity:
         """The person of that id or name; raises UnknownIdentityError with the names that come near."""
@@ -255,3 +260,7 @@ class GalleryStore:
         if not abs(norm - 1.0) < _UNIT_TOLERANCE:
             raise GalleryError(f"A template must be a unit vector of finite numbers; this one has length {norm:g}.")
         return (embedding / norm).astype("<f4").tobytes()
+
+
+def _by_name(identities: Iterable[Identity]) -> list[Identity]:
+    return sorted(identities, key=lambda identity: name_key(identity.name))

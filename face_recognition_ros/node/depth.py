@@ -11,8 +11,8 @@ from face_recognition_ros.node.image_conversion import rows_view
 from face_recognition_ros.node.messages import Locate, nowhere, seconds
 from face_recognition_ros.types import Detection, FloatArray
 
-STAMP_TOLERANCE = 0.05
-"""Seconds by which the stamps of image and depth image may differ; cameras of 30 Hz take one every 0.033 s."""
+STAMP_TOLERANCE = 0.1
+"""Seconds by which the stamps of image and depth image may differ; cameras of 15 Hz take one every 0.067 s."""
 
 INNER_PART = 0.5
 """The part of the box's width and height, around its centre, whose depth is taken: face, and no background."""

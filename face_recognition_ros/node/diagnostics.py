@@ -10,6 +10,10 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
 
+from face_recognition_ros.assembly import Assembly
+from face_recognition_ros.errors import FaceRecognitionError
+from face_recognition_ros.runtime import BackendChoice
+
 WINDOW = 10.0
 """Seconds over which rates and latencies are taken."""
 
@@ -128,11 +132,37 @@ class NodeReport:
     publishers: int = 0
     """How many there are on that topic."""
     complaint: str = ""
-    """Why the node could not be configured or activated; empty where it could."""
+    """Why the node could not be configured or activated, or its gallery not be read; empty where all is well."""
     warning: str = ""
     """Something that works, but not as it was asked for."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Backend, model and gallery."""
+
+
+def facts(assembly: Assembly) -> dict[str, str]:
+    """Backend, model and gallery in use."""
+    store, backend = assembly.store, assembly.backend
+    try:
+        revision, people = store.snapshot()
+        size = {"gallery people": str(len(people)), "gallery revision": str(revision)}
+    except FaceRecognitionError as error:
+        size = {"gallery error": str(error)}
+    return {
+        "backend": backend.used,
+        "backend asked for": backend.requested,
+        "backend reason": backend.reason,
+        "runtime": assembly.embedder.backend,
+        "model": assembly.model_id,
+        "gallery": str(store.path or "in memory"),
+        **size,
+    }
+
+
+def fallback(backend: BackendChoice) -> str:
+    """Says that another backend than the one asked for serves; empty where it does not."""
+    if backend.requested in ("auto", backend.used):
+        return ""
+    return f"The backend {backend.requested} is not available, {backend.used} serves instead: {backend.reason}"
 
 
 def diagnostics_message(

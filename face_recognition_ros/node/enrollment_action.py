@@ -26,6 +26,9 @@ from face_recognition_ros.types import Identity, RecognizedFace
 
 STEP_INTO_VIEW = "Step in front of the camera, please."
 
+RESULT_TIMEOUT = 30
+"""Seconds for which a goal that has ended is kept, with its pictures, for whoever asks late for its result."""
+
 
 @dataclass(slots=True)
 class _LiveEnrollment:
@@ -34,7 +37,7 @@ class _LiveEnrollment:
     goal: ServerGoalHandle
     session: EnrollmentSession
     track_id: int
-    """-1 as long as it is not chosen."""
+    """Of the face that is learned; 0 or less as long as there was none."""
     ended: Future
     """Done when there is nothing to wait for any more; its result says why, and is empty when all looks are there."""
 
@@ -58,7 +61,7 @@ class EnrollmentAction:
         settings: Callable[[], Settings],
         on_change: Callable[[], None],
     ) -> None:
-        """settings: those in force. on_change: called when somebody was stored."""
+        """settings: those in force. on_change: called when somebody was stored; must not raise."""
         self._node = node
         self._assembly = assembly
         self._submit = submit
@@ -66,8 +69,11 @@ class EnrollmentAction:
         self._on_change = on_change
         self._busy = False
         self._name = ""
+        self._abandoned = ""
         self._live: _LiveEnrollment | None = None
-        self._server = ActionServer(node, Enroll, "~/enroll", self._execute, cancel_callback=self._cancel)
+        self._server = ActionServer(
+            node, Enroll, "~/enroll", self._execute, cancel_callback=self._cancel, result_timeout=RESULT_TIMEOUT
+        )
 
     @property
     def busy(self) -> bool:
@@ -84,7 +90,7 @@ class EnrollmentAction:
         live = self._live
         if live is None or live.ended.done():
             return
-        face = self._chosen_face(live, result.faces)
+        face = _chosen_face(live, result.faces)
         if face is None:
             return
         outcome = live.session.add(face.embedding, face.quality, stamp)
@@ -93,12 +99,13 @@ class EnrollmentAction:
             live.end()
 
     def stop(self, reason: str) -> None:
-        """Ends the live enrolment, if there is one, without storing anything."""
+        """Ends the enrolment, if there is one, without storing anything."""
+        self._abandoned = reason
         if self._live is not None:
             self._live.end(reason)
 
     def forget(self, person: Identity) -> None:
-        """Ends the live enrolment of a person who is to be forgotten."""
+        """Ends the enrolment of a person who is to be forgotten, if that is the one going on."""
         if name_key(self._name) == name_key(person.name):
             self.stop(f"{person.name!r} was not enrolled: somebody asked to forget this person meanwhile.")
 
@@ -116,7 +123,7 @@ class EnrollmentAction:
             result.message = "Another enrolment is going on; wait for its end, or cancel it."
             goal.abort()
             return result
-        self._busy = True
+        self._busy, self._abandoned = True, ""
         try:
             self._name = clean_name(goal.request.name)
             stored, looks = await (self._from_images(goal) if goal.request.images else self._from_camera(goal))
@@ -141,7 +148,6 @@ class EnrollmentAction:
     async def _from_camera(self, goal: ServerGoalHandle) -> tuple[EnrollmentResult, int]:
         """What came of it, and the number of looks."""
         settings, request = self._settings(), goal.request
-        await self._submit(lambda: None)  # raises where the node is not active
         looks_wanted = request.looks_wanted or settings.enrollment_looks
         timeout = request.timeout if request.timeout > 0 else settings.enrollment_timeout
         session = EnrollmentSession(request.name, self._assembly.calibration, looks_wanted, source="live")
@@ -150,30 +156,17 @@ class EnrollmentAction:
         timer = self._node.create_timer(timeout, live.end, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._live = live
         try:
+            self._require_going_on(goal)
+            await self._submit(lambda: None)  # raises where the node is not active
             _give_feedback(goal, session, [], STEP_INTO_VIEW)
             reason = await live.ended
         finally:
             self._live = None
             self._node.destroy_timer(timer)
-        if goal.is_cancel_requested:
-            raise EnrollmentError(f"The enrolment of {session.name!r} was cancelled; nothing was stored.")
+        self._require_going_on(goal)
         if reason:
             raise EnrollmentError(reason)
         return session.finish(self._assembly.store, self._assembly.matcher, request.force), session.looks_kept
-
-    def _chosen_face(self, live: _LiveEnrollment, faces: Sequence[RecognizedFace]) -> RecognizedFace | None:
-        """The face that is to be learned, if it is in view; without a choice, several faces end the enrolment."""
-        if live.track_id < 0:
-            if len(faces) > 1:
-                tracks = ", ".join(str(face.track_id) for face in faces)
-                live.end(
-                    f"{live.session.name!r} was not enrolled: {len(faces)} faces are in view. Let only one person "
-                    f"stand before the camera, or give the track_id of the face meant (in view: {tracks})."
-                )
-                return None
-            if faces:
-                live.track_id = faces[0].track_id
-        return next((face for face in faces if face.track_id == live.track_id), None)
 
     async def _from_images(self, goal: ServerGoalHandle) -> tuple[EnrollmentResult, int]:
         """What came of it, and the number of looks."""
@@ -182,8 +175,7 @@ class EnrollmentAction:
         rejected: Counter[str] = Counter()
         for number, image in enumerate(images, start=1):
             views, reason = await self._submit(partial(self._views, image))
-            if goal.is_cancel_requested:
-                raise EnrollmentError("The enrolment was cancelled; nothing was stored.")
+            self._require_going_on(goal)
             reason = reason or _objection(views)
             if reason:
                 rejected[f"image {number}: {reason}"] += 1
@@ -209,11 +201,41 @@ class EnrollmentAction:
         except FaceRecognitionError as error:
             return [], str(error)
 
+    def _require_going_on(self, goal: ServerGoalHandle) -> None:
+        """Raises EnrollmentError once the goal is to be cancelled, or the enrolment was stopped."""
+        if goal.is_cancel_requested:
+            raise EnrollmentError(f"The enrolment of {self._name!r} was cancelled; nothing was stored.")
+        if self._abandoned:
+            raise EnrollmentError(self._abandoned)
+
     def _revision(self) -> int:
         try:
             return self._assembly.store.revision
         except FaceRecognitionError:  # the gallery was closed while the goal waited
             return 0
+
+
+def _chosen_face(live: _LiveEnrollment, faces: Sequence[RecognizedFace]) -> RecognizedFace | None:
+    """The face that is to be learned, if it is in view; where none was chosen and there are several, all ends.
+
+    Who was not chosen by track may come back with another one: the session refuses looks that do not agree.
+    """
+    chosen = next((face for face in faces if face.track_id == live.track_id), None)
+    if chosen is not None:
+        return chosen
+    tracks = ", ".join(str(face.track_id) for face in faces)
+    if live.goal.request.track_id > 0:
+        in_view = f"there are: {tracks}" if faces else "nobody is"
+        _give_feedback(live.goal, live.session, [f"Track {live.track_id} is not in view; {in_view}."])
+    elif len(faces) == 1:
+        live.track_id = faces[0].track_id
+        return faces[0]
+    elif faces and live.track_id < 1:
+        live.end(
+            f"{live.session.name!r} was not enrolled: {len(faces)} faces are in view. Let only one person "
+            f"stand before the camera, or give the track_id of the face meant (in view: {tracks})."
+        )
+    return None
 
 
 def _objection(views: Sequence[FaceView]) -> str:

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import rclpy
@@ -29,7 +29,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from face_recognition_ros.assembly import Assembly, assemble, matcher_options
 from face_recognition_ros.errors import FaceRecognitionError
 from face_recognition_ros.node.depth import DepthBuffer
-from face_recognition_ros.node.diagnostics import NodeReport, StreamStatistics, diagnostics_message
+from face_recognition_ros.node.diagnostics import NodeReport, StreamStatistics, diagnostics_message, facts, fallback
 from face_recognition_ros.node.enrollment_action import EnrollmentAction
 from face_recognition_ros.node.frame_pipeline import FramePipeline
 from face_recognition_ros.node.gallery_services import GalleryServices
@@ -45,6 +45,7 @@ from face_recognition_ros.recognizer import FrameResult
 from face_recognition_ros.settings import Settings
 
 RCLError = rclpy_implementation.RCLError
+UnknownROSArgsError = rclpy_implementation.UnknownROSArgsError
 
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 """The SensorData profile, but with room for the newest image only."""
@@ -54,6 +55,9 @@ POLL = 0.2
 
 LAST_STEPS = 20
 """How many callbacks may still run at the end, so that whoever waits for an answer gets it."""
+
+LAST_SECONDS = 5.0
+"""How long an enrolment may take to end, then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,7 @@ class FaceRecognitionNode(LifecycleNode):
         super().__init__("face_recognition", **arguments)
         declare_parameters(self)
         self._complaint = ""
+        self._gallery_complaint = ""
         self._configured: _Configured | None = None
         self._active: _Active | None = None
         self._undo_configure = ExitStack()
@@ -134,14 +139,15 @@ class FaceRecognitionNode(LifecycleNode):
             undo.callback(answers.destroy)
             gallery = GalleryPublisher(self, assembly.store)
             undo.callback(gallery.destroy)
-            enrollment = EnrollmentAction(self, assembly, self._submit, self._settings, gallery.publish_changes)
+            on_change = partial(self._publish_changes, gallery)
+            enrollment = EnrollmentAction(self, assembly, self._submit, self._settings, on_change)
             undo.callback(enrollment.destroy)
-            services = GalleryServices(self, assembly, self._submit, gallery.publish_changes, enrollment.forget)
+            services = GalleryServices(self, assembly, self._submit, on_change, enrollment.forget)
             undo.callback(services.destroy)
             self._undo_configure = undo.pop_all()
         self._configured = _Configured(assembly, answers, gallery, services, enrollment)
         self._complaint = ""
-        self.get_logger().info(f"configured: {', '.join(f'{key} {value}' for key, value in self._facts().items())}")
+        self.get_logger().info(f"configured: {', '.join(f'{key} {value}' for key, value in facts(assembly).items())}")
 
     @transition
     def on_activate(self, state: LifecycleState) -> None:
@@ -178,6 +184,7 @@ class FaceRecognitionNode(LifecycleNode):
             self._configured.enrollment.stop("The enrolment was given up because the node was deactivated.")
         self._undo_activate.close()
         self._active = None
+        self._gallery_complaint = ""
 
     def _clean_up(self) -> None:
         self._configured = None
@@ -248,53 +255,34 @@ class FaceRecognitionNode(LifecycleNode):
 
     def _publish_periodically(self) -> None:
         if self._active is not None and self._configured is not None:
-            try:
-                self._configured.gallery.publish_changes()
-            except FaceRecognitionError as error:
-                self._complaint = str(error)
+            self._publish_changes(self._configured.gallery)
         self._publish_diagnostics()
+
+    def _publish_changes(self, gallery: GalleryPublisher) -> None:
+        """Publishes the gallery if it has changed; a failure undoes no change, and the next second tries again."""
+        try:
+            gallery.publish_changes()
+            complaint = ""
+        except FaceRecognitionError as error:
+            complaint = str(error)
+        if complaint and complaint != self._gallery_complaint:
+            self.get_logger().error(complaint)
+        self._gallery_complaint = complaint
 
     def _publish_diagnostics(self) -> None:
         active, name = self._active, self.get_fully_qualified_name().lstrip("/")
+        assembly = self._configured.assembly if self._configured else None
         report = NodeReport(
             state=self.state,
             topic=active.topic if active else "",
             publishers=self.count_publishers(active.topic) if active else 0,
-            complaint=self._complaint,
-            warning=self._fallback(),
-            facts=self._facts(),
+            complaint=self._complaint or self._gallery_complaint,
+            warning=fallback(assembly.backend) if assembly else "",
+            facts=facts(assembly) if assembly else {},
         )
         measured = active.statistics.measure(time.monotonic()) if active else None
         stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(diagnostics_message(stamp, f"{name}: face recognition", name, report, measured))
-
-    def _facts(self) -> dict[str, str]:
-        """Backend, model and gallery in use."""
-        if self._configured is None:
-            return {}
-        assembly = self._configured.assembly
-        store, backend = assembly.store, assembly.backend
-        try:
-            people, revision = len(store.list_identities()), store.revision
-            size = {"gallery people": str(people), "gallery revision": str(revision)}
-        except FaceRecognitionError as error:
-            size = {"gallery error": str(error)}
-        return {
-            "backend": backend.used,
-            "backend asked for": backend.requested,
-            "backend reason": backend.reason,
-            "model": assembly.model_id,
-            "gallery": str(store.path or "in memory"),
-            **size,
-        }
-
-    def _fallback(self) -> str:
-        if self._configured is None:
-            return ""
-        backend = self._configured.assembly.backend
-        if backend.requested in ("auto", backend.used):
-            return ""
-        return f"The backend {backend.requested} is not available, {backend.used} serves instead: {backend.reason}"
 
     # --- lifecycle ----------------------------------------------------------------------------------------------------
 
@@ -346,20 +334,20 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         # Instead of rclpy's own handlers, which end the context under the node's feet.
         signal.signal(number, lambda *_: stop.set())
-    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     try:
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+        node = FaceRecognitionNode()
         with SingleThreadedExecutor() as executor:
-            return _run(executor, stop)
+            _run(executor, node, stop)
+    except (FaceRecognitionError, RCLError, UnknownROSArgsError) as error:
+        rclpy.logging.get_logger("face_recognition").fatal(f"The node ends. {error}")
+        return 1
     finally:
         try_shutdown()
+    return 0
 
 
-def _run(executor: Executor, stop: threading.Event) -> int:
-    try:
-        node = FaceRecognitionNode()
-    except FaceRecognitionError as error:
-        rclpy.logging.get_logger("face_recognition").fatal(str(error))
-        return 1
+def _run(executor: Executor, node: FaceRecognitionNode, stop: threading.Event) -> None:
     executor.add_node(node)
     try:
         node.start()
@@ -373,13 +361,12 @@ def _run(executor: Executor, stop: threading.Event) -> int:
     finally:
         executor.remove_node(node)
         node.destroy_node()
-    return 0
 
 
 def _let_requests_end(executor: Executor, node: FaceRecognitionNode) -> None:
     """Sends the answers that are due; an enrolment's result takes a few steps of the executor after it has ended."""
-    steps = 0
-    while ok() and steps < LAST_STEPS:
+    steps, end = 0, time.monotonic() + LAST_SECONDS
+    while ok() and steps < LAST_STEPS and time.monotonic() < end:
         _spin_once(executor, node, timeout=0.0)
         steps += node.is_settled
 

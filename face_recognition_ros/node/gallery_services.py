@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from face_recognition_msgs import srv
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from rclpy.task import Future
 
@@ -36,15 +37,20 @@ class GalleryServices:
         on_change: Callable[[], None],
         on_forget: Callable[[Identity], None],
     ) -> None:
-        """on_change: called after each change of the gallery. on_forget: called with each person that was removed."""
+        """on_change: called after each change of the gallery. on_forget: called with each person before the removal.
+
+        Neither may raise.
+        """
         self._node = node
         self._assembly = assembly
         self._store = assembly.store
         self._submit = submit
         self._on_change = on_change
         self._on_forget = on_forget
+        # The node's own group would hold everything else back until an awaited job is done.
+        group = ReentrantCallbackGroup()
         self._services = [
-            node.create_service(kind, f"~/{name}", self._answering(name, handler))
+            node.create_service(kind, f"~/{name}", self._answering(name, handler), callback_group=group)
             for name, kind, handler in (
                 ("recognize", srv.Recognize, self._recognize),
                 ("verify", srv.Verify, self._verify),
@@ -83,23 +89,20 @@ class GalleryServices:
             return 0
 
     async def _recognize(self, request: srv.Recognize.Request, response: srv.Recognize.Response) -> str:
-        picture = requested_picture(request.image, request.compressed, "image")
-        recognizer, matcher = self._assembly.recognizer, self._assembly.matcher
-        faces, revision = await self._submit(lambda: (recognizer.recognize(picture), matcher.revision))
-        largest_first = sorted(faces, key=lambda face: -area(face.detection))
+        recognize = self._assembly.recognizer.recognize
+        result = await self._submit(lambda: recognize(requested_picture(request.image, request.compressed, "image")))
+        largest_first = sorted(result.faces, key=lambda face: -area(face.detection))
         response.faces = [face_message(face) for face in largest_first]
-        response.gallery_revision = revision
+        response.gallery_revision = result.gallery_revision
         names = [face.decision.identity.name for face in largest_first if face.decision.identity is not None]
-        return f"{len(faces)} face(s), {len(names)} known{': ' if names else ''}{', '.join(names)}."
+        return f"{len(largest_first)} face(s), {len(names)} known{': ' if names else ''}{', '.join(names)}."
 
     async def _verify(self, request: srv.Verify.Request, response: srv.Verify.Response) -> str:
-        first = requested_picture(request.image_a, request.compressed_a, "image_a")
         if not request.identity or has_picture(request.image_b, request.compressed_b):
-            second = requested_picture(request.image_b, request.compressed_b, "image_b")
-            similarity, comparisons = await self._submit(lambda: self._compare_pictures(first, second))
+            similarity, comparisons = await self._submit(lambda: self._compare_pictures(request))
             whom = "the two pictures show"
         else:
-            similarity, comparisons, name = await self._submit(lambda: self._compare_with(first, request.identity))
+            similarity, comparisons, name = await self._submit(lambda: self._compare_with_person(request))
             whom = f"the picture and {name!r} are"
         calibration, options = self._assembly.calibration, self._assembly.matcher.options
         response.threshold = calibration.accept_similarity(options.target_false_accept_rate, comparisons)
@@ -113,13 +116,16 @@ class GalleryServices:
             f"{'at or over' if response.same_person else 'below'} the accept line {response.threshold:.2f}."
         )
 
-    def _compare_pictures(self, first: ByteArray, second: ByteArray) -> tuple[float, int]:
+    def _compare_pictures(self, request: srv.Verify.Request) -> tuple[float, int]:
         """Similarity and the number of comparisons behind it; runs in the inference thread."""
+        first = requested_picture(request.image_a, request.compressed_a, "image_a")
+        second = requested_picture(request.image_b, request.compressed_b, "image_b")
         return float(self._largest_face(first, "image_a") @ self._largest_face(second, "image_b")), 1
 
-    def _compare_with(self, picture: ByteArray, id_or_name: str) -> tuple[float, int, str]:
-        """Similarity to the person's best template, how many templates there are, and the name."""
-        person = self._store.resolve(id_or_name)
+    def _compare_with_person(self, request: srv.Verify.Request) -> tuple[float, int, str]:
+        """Similarity to the person's best template, how many templates there are, and the name; likewise."""
+        picture = requested_picture(request.image_a, request.compressed_a, "image_a")
+        person = self._store.resolve(request.identity)
         index = self._assembly.matcher.refresh()
         similarities = index.similarities(self._largest_face(picture, "image_a"))
         for identity, similarity in zip(index.identities, similarities, strict=True):
@@ -134,9 +140,8 @@ class GalleryServices:
         return usable_embedding(max(views, key=lambda view: area(view.detection)), where)
 
     async def _list_identities(self, request: Any, response: srv.ListIdentities.Response) -> str:
-        revision, identities = self._store.revision, self._store.list_identities()
+        response.gallery_revision, identities = self._store.snapshot()
         response.identities = [identity_message(identity) for identity in identities]
-        response.gallery_revision = revision
         return f"{len(identities)} people are in the gallery."
 
     async def _rename(self, request: srv.Rename.Request, response: srv.Rename.Response) -> str:

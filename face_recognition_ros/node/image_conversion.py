@@ -91,11 +91,13 @@ def image_to_bgr(message: Any, topic: str = "image") -> ByteArray:
 def compressed_to_bgr(message: Any, topic: str = "image/compressed") -> ByteArray:
     """A sensor_msgs/CompressedImage (JPEG, PNG or whatever else OpenCV reads) as (H, W, 3) uint8 BGR.
 
-    Raises ImageError where the data is empty, cut short beyond repair, or no picture.
+    Raises ImageError where the data is empty, cut short, or no picture.
     """
     data = np.frombuffer(message.data, np.uint8)
     if data.size == 0:
         raise ImageError(f"{topic}: a compressed image (format {message.format!r}) without data.")
+    if is_cut_short(data.tobytes()):
+        raise ImageError(f"{topic}: a JPEG of {data.size} bytes is cut short: it has no end marker.")
     try:
         picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
     except cv2.error as error:
@@ -106,6 +108,15 @@ def compressed_to_bgr(message: Any, topic: str = "image/compressed") -> ByteArra
         )
     _check_size(picture.shape[1], picture.shape[0], topic)
     return np.asarray(picture, np.uint8)
+
+
+def is_cut_short(data: bytes) -> bool:
+    """Whether it is a JPEG whose end is missing; OpenCV 4.6 would fill the rest with grey, and newer ones refuse it.
+
+    An end marker counts from the last scan on only, as a thumbnail before it has one, too; bytes after it are allowed,
+    as some cameras pad their images.
+    """
+    return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
 
 
 def message_to_bgr(message: Any, topic: str = "image") -> ByteArray:

@@ -82,9 +82,10 @@ class InferenceThread:
                     frame, self._frame = self._frame, None
             if job_is_next:
                 self._do(job, future)
+                del job, future  # the picture's memory, while waiting for the next one
             else:
                 self._process(frame)
-                del frame  # the picture's memory, while waiting for the next one
+                del frame  # likewise
             job_was_last = job_is_next
 
     def _do(self, job: Callable[[], Any], future: Future) -> None:

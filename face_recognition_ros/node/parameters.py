@@ -9,7 +9,6 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from face_recognition_ros.assembly import matcher_options
 from face_recognition_ros.errors import SettingsError
 from face_recognition_ros.settings import Settings, Spec, check, setting, specs
 
@@ -51,6 +50,7 @@ def declare_parameters(node: Node) -> None:
             raise SettingsError(
                 f"The parameter {name} must lie between {spec.low:g} and {spec.high:g}: {error}."
             ) from error
+        _check(name, node.get_parameter(name).value, spec)
 
 
 def descriptor(default: Any, spec: Spec) -> ParameterDescriptor:
@@ -84,25 +84,41 @@ def change_validator(node: Node, is_configured: Callable[[], bool]) -> Callable[
     """A callback for add_on_set_parameters_callback that refuses, with a sentence, what is not allowed.
 
     Unlike ROS's own read_only flag, which holds for ever, it lets all parameters be set before configure, so that a
-    wrong one that made configure fail can be put right.
+    wrong one that made configure fail can be put right. As long as those in force do not go together, each is looked
+    at on its own, so that they can be put right one after the other; configure looks at them all.
     """
     declared = parameters()
 
     def validate(changes: list[Parameter]) -> SetParametersResult:
         try:
             for change in changes:
-                if change.name in declared and is_configured() and not declared[change.name][1].live:
-                    raise SettingsError(
-                        f"{change.name} is read when the node is configured: "
-                        "clean the node up, set the parameter, and configure it again."
-                    )
-            matcher_options(read_settings(node, changes))
-            read_node_settings(node, changes)
+                if change.name in declared:
+                    spec = declared[change.name][1]
+                    if is_configured() and not spec.live:
+                        raise SettingsError(
+                            f"{change.name} is read when the node is configured: "
+                            "clean the node up, set the parameter, and configure it again."
+                        )
+                    _check(change.name, change.value, spec)
+            if _go_together(node):
+                read_settings(node, changes)
         except SettingsError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
     return validate
+
+
+def _go_together(node: Node) -> bool:
+    try:
+        read_settings(node)
+    except SettingsError:
+        return False
+    return True
+
+
+def _check(name: str, value: Any, spec: Spec) -> None:
+    check(name, tuple(value) if hasattr(value, "tolist") or isinstance(value, list) else value, spec)
 
 
 def _values(node: Node, names: Any, changes: Sequence[Parameter]) -> dict[str, Any]:

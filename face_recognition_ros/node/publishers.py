@@ -65,7 +65,7 @@ class GalleryPublisher:
 
     def publish(self) -> None:
         """In any case, as at activation."""
-        revision, identities = self._store.revision, self._store.list_identities()
+        revision, identities = self._store.snapshot()
         stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(gallery_message(stamp, revision, self._store.model_id, identities))
         self._published = revision

@@ -283,3 +283,11 @@ def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path) -> 
             assert len(found) - (acknowledged + 1) in (0, 1)  # at most the one that was on its way
             assert set(found.values()) == {2}  # nobody is half there
             assert store.revision == len(found)
+
+
+def test_a_snapshot_is_the_revision_and_everybody_by_name(store: GalleryStore, faces: Any) -> None:
+    for name in ("bert", "Anna", "Cleo"):
+        store.enroll(name, faces.templates(1))
+    revision, identities = store.snapshot()
+    assert revision == store.revision == 3
+    assert [person.name for person in identities] == ["Anna", "bert", "Cleo"]

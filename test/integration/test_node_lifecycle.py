@@ -3,6 +3,8 @@
 import array
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from std_msgs.msg import Header
 
 from face_recognition_ros.node.messages import bgr_message
 from face_recognition_ros.types import ByteArray
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
@@ -112,15 +116,25 @@ def test_a_node_that_cannot_be_configured_says_why_and_is_configured_once_that_i
     [
         ("min_face_size", 4.0, "The parameter min_face_size must lie between 12 and 2000"),
         ("min_looks", 2.5, "The parameter min_looks must be a whole number"),
+        ("image_transport", "theora", "image_transport must be one of raw, compressed, not 'theora'"),
     ],
 )
 def test_a_start_value_out_of_range_ends_the_start_with_a_sentence(
-    start_node: Callable[..., Any], tmp_path: Path, parameter: str, value: float, sentence: str
+    start_node: Callable[..., Any], tmp_path: Path, parameter: str, value: Any, sentence: str
 ) -> None:
     node = start_node(tmp_path / "gallery.sqlite3", **{parameter: value})
     assert node.wait() == 1
     assert sentence in node.output
     assert "Traceback" not in node.output
+
+
+def test_a_parameter_file_that_is_not_there_ends_the_start_with_a_sentence(domain: int, tmp_path: Path) -> None:
+    module = "face_recognition_ros.node.face_recognition_node"
+    command = [sys.executable, "-m", module, "--ros-args", "--params-file", str(tmp_path / "nowhere.yaml")]
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert "nowhere.yaml" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_compressed_images_on_a_remapped_topic_are_answered_before_the_simulated_clock_runs(

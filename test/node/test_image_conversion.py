@@ -1,6 +1,7 @@
 """Every encoding against arrays made by hand, and every way in which an image message can be wrong."""
 
 import array
+import math
 import sys
 from typing import Any
 
@@ -142,6 +143,31 @@ def test_a_malformed_image_is_refused_with_a_sentence(image: Image, sentence: st
 def test_what_cannot_be_decoded_is_refused_with_a_sentence(data: bytes) -> None:
     with pytest.raises(ImageError, match="format 'jpeg'"):
         compressed_to_bgr(CompressedImage(format="jpeg", data=data))
+
+
+def jpeg(smooth: ByteArray, progressive: bool = False) -> bytes:
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, int(progressive)]
+    return bytes(np.asarray(cv2.imencode(".jpg", smooth, options)[1]).tobytes())
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("part", [0.5, 0.9, 0.999])
+def test_a_jpeg_that_is_cut_short_is_refused_and_not_filled_with_grey(
+    astronaut_bgr: ByteArray, progressive: bool, part: float
+) -> None:
+    whole = jpeg(astronaut_bgr, progressive)
+    thumbnail = jpeg(astronaut_bgr[:64, :64])  # as cameras put it into the header, with an end marker of its own
+    segment = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    missing = math.ceil((1 - part) * len(whole))
+    for data in (whole, whole[:2] + segment + whole[2:]):
+        assert compressed_to_bgr(CompressedImage(format="jpeg", data=data)).shape == astronaut_bgr.shape
+        with pytest.raises(ImageError, match="is cut short"):
+            compressed_to_bgr(CompressedImage(format="jpeg", data=data[:-missing]))
+
+
+def test_a_jpeg_may_be_padded(astronaut_bgr: ByteArray) -> None:
+    padded = CompressedImage(format="jpeg", data=jpeg(astronaut_bgr) + bytes(100))
+    assert compressed_to_bgr(padded).shape == astronaut_bgr.shape
 
 
 def test_another_encoding_is_refused_without_cv_bridge(monkeypatch: pytest.MonkeyPatch) -> None:

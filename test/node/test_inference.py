@@ -1,7 +1,9 @@
 """The inference thread: the newest frame wins, jobs are done between frames, nothing is left waiting."""
 
 import threading
+import weakref
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -79,6 +81,19 @@ def test_a_job_hands_back_its_result_or_its_exception(bench: Bench) -> None:
     assert result.result() == 42
     with pytest.raises(ValueError, match="no luck"):
         failure.result()
+
+
+def test_no_picture_is_kept_when_its_work_is_done(bench: Bench) -> None:
+    class Picture:
+        pass
+
+    picture = Picture()
+    gone = threading.Event()
+    weakref.finalize(picture, gone.set)
+    bench.thread.submit(partial(type, picture))
+    assert bench.woken.acquire(timeout=DEADLINE)
+    del picture
+    assert gone.wait(DEADLINE)
 
 
 def test_too_many_jobs_are_refused_and_those_that_wait_at_the_end_are_told(bench: Bench) -> None:

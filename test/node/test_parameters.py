@@ -94,6 +94,8 @@ def test_every_line_of_the_parameter_file_is_commented() -> None:
         ("autostart", "perhaps", "The parameter autostart must be true or false"),
         ("detection_thresholds", [1, 2, 3], "The parameter detection_thresholds must be a list of numbers"),
         ("gallery", 3, "The parameter gallery must be a text"),
+        ("image_transport", "theora", "image_transport must be one of raw, compressed, not 'theora'"),
+        ("detection_thresholds", [0.5, 0.5, 2.0], "detection_thresholds must lie between 0.01 and 0.9999, not 2.0"),
     ],
 )
 def test_a_start_value_of_the_wrong_kind_is_refused(make_node: Any, name: str, value: Any, sentence: str) -> None:
@@ -123,6 +125,21 @@ def test_a_change_that_is_not_allowed_is_refused_with_a_sentence(
     assert not result.successful
     assert sentence in result.reason
     assert node.get_parameter(name).value == before
+
+
+def test_start_values_that_do_not_go_together_are_put_right_one_after_the_other(make_node: Any) -> None:
+    node = make_node(min_face_width=90.0, detection_thresholds=[0.5, 0.5])
+    declare_parameters(node)
+    node.add_on_set_parameters_callback(change_validator(node, lambda: False))
+    for name, value, allowed in (
+        ("min_face_width", 30.0, True),
+        ("backend", "cuda", False),
+        ("detection_thresholds", [0.5, 0.5, 0.5], True),
+        ("min_face_width", 90.0, False),
+    ):
+        (result,) = node.set_parameters([Parameter(name, value=value)])
+        assert result.successful == allowed, name
+    assert read_settings(node).min_face_width == 30.0
 
 
 def test_allowed_changes_are_made(make_node: Any) -> None:
