@@ -90,6 +90,13 @@ class PythonProcess:
     def pid(self) -> int:
         return self.popen.pid
 
+    def write(self, text: str) -> None:
+        """Puts text into its stdin; of no effect where it has ended."""
+        with contextlib.suppress(BrokenPipeError):
+            assert self.popen.stdin is not None, "it is started with a pipe"
+            self.popen.stdin.write(text)
+            self.popen.stdin.flush()
+
     def require_running(self) -> None:
         """Raises FaceRecognitionError with the end of the log where the process has ended."""
         code = self.popen.poll()

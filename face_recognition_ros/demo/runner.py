@@ -66,7 +66,8 @@ class Recording:
         seen = who(answer.faces)
         if seen != self.seen:
             self.seen = seen
-            elapsed = (answer.stamp_ns - self.answers[0].stamp_ns) / 1e9
+            start_ns = self.shots[0].stamp_ns if self.shots else answer.stamp_ns
+            elapsed = (answer.stamp_ns - start_ns) / 1e9
             sure = confidences(answer.faces)
             print(f"{elapsed:6.1f} s  {seen}{f'  ({sure})' if sure else ''}", flush=True)
 
@@ -158,6 +159,8 @@ def record(output: Path, frames: int) -> Recording:
             if time.monotonic() > deadline:
                 break
             executor.spin_once(timeout_sec=0.2)
+            if recording.answers and not recording.shots:
+                camera.write("start\n")
             if recording.add_shots(written.read()):
                 deadline = time.monotonic() + LAST_ANSWER_PATIENCE
         if not recording.shots:
