@@ -54,7 +54,7 @@ def label(face: RecognizedFace) -> str:
     decision = face.decision
     names = [ascii_name(candidate.name) for candidate in decision.candidates[:2]]
     if decision.identity is not None:
-        return f"{names[0]} {decision.identity.confidence:.0%}"
+        return f"{names[0]} {decision.identity.percentage}"
     if decision.status is IdentityStatus.AMBIGUOUS:
         return " or ".join(names) + "?"
     return "..." if decision.status is IdentityStatus.TENTATIVE else "unknown"

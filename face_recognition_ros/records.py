@@ -63,7 +63,7 @@ def _who(face: RecognizedFace) -> str:
     candidates = face.decision.candidates
     match face.decision.status:
         case IdentityStatus.KNOWN:
-            return f"{candidates[0].name} (confidence {candidates[0].confidence:.0%})"
+            return f"{candidates[0].name} (confidence {candidates[0].percentage})"
         case IdentityStatus.AMBIGUOUS:
             return f"ambiguous: {' or '.join(candidate.name for candidate in candidates[:2])}"
         case IdentityStatus.UNKNOWN:

@@ -95,6 +95,11 @@ class Candidate:
     confidence: float
     """Calibrated probability that probe and candidate are the same person, 0 to 1."""
 
+    @property
+    def percentage(self) -> str:
+        """The confidence for a person to read; never 100 %, which no probability of this kind is."""
+        return ">99%" if self.confidence > 0.99 else f"{self.confidence:.0%}"
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:

@@ -181,9 +181,8 @@ def who(faces: Sequence[RecognizedFace]) -> str:
 
 def confidences(faces: Sequence[RecognizedFace]) -> str:
     """How sure the node is of those it names; empty where it names nobody."""
-    named = sorted((face.decision.identity.name, face.decision.identity.confidence)
-                   for face in faces if face.decision.identity)  # fmt: skip
-    return ", ".join(f"{confidence:.1%}" for _, confidence in named)
+    named = sorted((who.name, who.percentage) for face in faces if (who := face.decision.identity))
+    return ", ".join(percentage for _, percentage in named)
 
 
 def _mistake(shot: Shot, first: Shot, recognized: RecognizedFace) -> str:

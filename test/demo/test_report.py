@@ -157,4 +157,4 @@ def test_who_is_seen_in_words() -> None:
     assert who([bo, unknown(BOXES["stranger"]), ann]) == "Ann, Bo, a stranger"
     assert who([]) == who([tentative]) == "nobody"
     assert who([seen(BOXES["Ann"], "Ann", IdentityStatus.AMBIGUOUS)]) == "Ann?"
-    assert confidences([bo, unknown(BOXES["stranger"]), ann]) == "50.0%, 99.9%"
+    assert confidences([bo, unknown(BOXES["stranger"]), ann]) == "50%, >99%"
