@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from face_recognition_ros.embedding import METADATA_KEY
 from face_recognition_ros.gallery.calibration import Calibration
 from face_recognition_ros.training.data.shards import ShardIndex, decode_shards, read_index
 from face_recognition_ros.training.distillation import Recipe
@@ -29,7 +30,6 @@ from face_recognition_ros.training.networks import create_network
 from face_recognition_ros.training.teacher import centre_crops
 from face_recognition_ros.types import CROP_SIZE
 
-METADATA_KEY = "face_recognition_ros"
 PARITY = 1e-4
 ALL_DIFFERENT = "allagefaces"
 """A source without labels whose faces are all of different people, by its authors."""
