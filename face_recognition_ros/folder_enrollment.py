@@ -10,6 +10,7 @@ from face_recognition_ros.gallery.enrollment import enroll_looks
 from face_recognition_ros.gallery.store import Template
 from face_recognition_ros.pictures import PersonPictures, read_picture
 from face_recognition_ros.recognizer import FaceView, Recognizer
+from face_recognition_ros.types import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,11 @@ def enroll_person(assembly: Assembly, person: PersonPictures, force: bool = Fals
     rejections: list[Rejection] = []
     for path in person.paths:
         try:
-            looks.append(look_at(assembly.recognizer, path))
+            view, embedding = look_at(assembly.recognizer, path)
         except FaceRecognitionError as error:
             rejections.append(Rejection(path, str(error)))
+        else:
+            looks.append(Template(embedding, view.quality.score, str(path)))
     if not looks:
         failure = "no picture of a good face" if rejections else "there is no picture"
         return EnrollmentReport(person.name, 0, tuple(rejections), failure)
@@ -67,15 +70,15 @@ def enroll_person(assembly: Assembly, person: PersonPictures, force: bool = Fals
     return EnrollmentReport(person.name, 0 if failure else len(looks), tuple(rejections), failure)
 
 
-def look_at(recognizer: Recognizer, path: Path) -> Template:
-    """The look that a picture file gives of the one person in it.
+def look_at(recognizer: Recognizer, path: Path) -> tuple[FaceView, FloatArray]:
+    """The face of the one person in a picture file, and its embedding (D,), good enough to be learned from.
 
     Raises ImageError for an unusable file, EnrollmentError for no face, several, or too poor a one.
     """
     view = only_face(recognizer.view(read_picture(path)))
     if view.embedding is None or not view.quality.usable_for_enrollment:
         raise EnrollmentError("; ".join(view.quality.complaints) or "the face is not good enough to be learned from")
-    return Template(view.embedding, view.quality.score, str(path))
+    return view, view.embedding
 
 
 def only_face(views: Sequence[FaceView]) -> FaceView:

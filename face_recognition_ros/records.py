@@ -5,10 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from face_recognition_ros.types import Candidate, Identity, IdentityStatus, RecognizedFace
-
-LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
-"""Names of the five landmarks in their order, as in face_recognition_msgs/Landmarks."""
+from face_recognition_ros.types import LANDMARKS, Candidate, Identity, IdentityStatus, RecognizedFace
 
 
 def identity_record(identity: Identity) -> dict[str, Any]:

@@ -13,6 +13,10 @@ CROP_SIZE = 112
 """Side of an aligned face crop in pixels."""
 
 
+LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+"""Names of the five landmarks in their order, as in face_recognition_msgs/Landmarks; left is the image's left."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Detection:
     """One face found in a frame. Coordinates are pixels of that frame; (0, 0) is the centre of its top left pixel."""

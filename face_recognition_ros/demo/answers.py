@@ -10,8 +10,8 @@ from rclpy.event_handler import QoSSubscriptionMatchedInfo, SubscriptionEventCal
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
-from face_recognition_ros.records import LANDMARKS
 from face_recognition_ros.types import (
+    LANDMARKS,
     Candidate,
     Decision,
     Detection,

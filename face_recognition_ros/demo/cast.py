@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from face_recognition_ros.errors import FaceRecognitionError, ImageError
-from face_recognition_ros.folder_enrollment import Rejection, look_at, only_face
-from face_recognition_ros.pictures import PersonPictures, people_in, read_picture
+from face_recognition_ros.folder_enrollment import Rejection, look_at
+from face_recognition_ros.pictures import PersonPictures, people_in
 from face_recognition_ros.recognizer import Recognizer
 
 EILEEN_COLLINS = ("skimage", "data/astronaut.png")
@@ -78,8 +78,7 @@ def first_portrait(person: Person, recognizer: Recognizer) -> tuple[Portrait | N
 
 def portrait(person: Person, path: Path, recognizer: Recognizer) -> Portrait:
     """One picture with the place of its face; raises as look_at where it could not be learned from."""
-    look_at(recognizer, path)
-    view = only_face(recognizer.view(read_picture(path)))
+    view, _ = look_at(recognizer, path)
     left, top, right, bottom = (float(value) for value in view.detection.box)
     return Portrait(person.pictures.name, str(path), (left, top, right, bottom), person.enrolled)
 

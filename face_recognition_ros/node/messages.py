@@ -12,7 +12,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from face_recognition_ros.recognizer import FrameResult
-from face_recognition_ros.types import ByteArray, Candidate, Detection, FloatArray, Identity, RecognizedFace
+from face_recognition_ros.types import LANDMARKS, ByteArray, Candidate, Detection, FloatArray, Identity, RecognizedFace
 
 Locate = Callable[[Detection], FloatArray | None]
 """Where a face is: (3,) metres in the camera's optical frame, or None where that is not known."""
@@ -73,9 +73,8 @@ def box_message(box: FloatArray) -> msg.BoundingBox:
 
 def landmarks_message(landmarks: FloatArray) -> msg.Landmarks:
     """(5, 2) x, y of eyes, nose and mouth corners."""
-    eyes_nose_mouth = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
     points = [msg.Point2D(x=finite(x), y=finite(y)) for x, y in landmarks]
-    return msg.Landmarks(**dict(zip(eyes_nose_mouth, points, strict=True)))
+    return msg.Landmarks(**dict(zip(LANDMARKS, points, strict=True)))
 
 
 def identity_message(identity: Identity) -> msg.Identity:
