@@ -1,0 +1,116 @@
+"""Parts of a data set that give whole batches at once, the P x K sampler, and the loader of both."""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pytorch_metric_learning.samplers import MPerClassSampler
+from pytorch_metric_learning.utils import common_functions
+from torch import Tensor
+from torch.utils.data import DataLoader, DistributedSampler
+
+from face_recognition_ros.training.augmentation import with_mask
+from face_recognition_ros.training.data.pairs import Pairs
+from face_recognition_ros.training.data.splits import Rows
+
+
+class LabelledFaces(Protocol):
+    """What FaceFolder and ShardFaces have in common."""
+
+    labels: Rows
+    names: tuple[str, ...]
+    worn: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int: ...
+
+    def read(self, positions: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+        """The faces (n, 128, 128, 3) uint8 RGB at these positions."""
+
+
+class FacePart:
+    """Some of the faces, with labels of their own; gives whole batches at once."""
+
+    def __init__(self, faces: LabelledFaces, rows: Rows, labels: Rows) -> None:
+        self.faces, self.rows, self.labels = faces, rows, labels
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, positions: list[int]) -> tuple[Tensor, Tensor]:
+        """(N, 128, 128, 3) uint8 RGB and (N,) int64."""
+        return torch.from_numpy(self.faces.read(self.rows[positions])), torch.from_numpy(self.labels[positions])
+
+
+class PairPart:
+    """Pairs of some of the faces; gives whole batches at once."""
+
+    def __init__(self, faces: LabelledFaces, rows: Rows, pairs: Pairs, seed: int) -> None:
+        """`pairs` count through `rows`, the positions in `faces`."""
+        self.faces, self.rows, self.pairs, self.seed = faces, rows, pairs, seed
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitems__(self, positions: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Twice (N, 128, 128, 3) uint8 RGB, and (N,) float32."""
+        pairs = self.pairs
+        first = self._side(0, pairs.first, pairs.first_masked, positions)
+        second = self._side(1, pairs.second, pairs.second_masked, positions)
+        return first, second, torch.from_numpy(pairs.different[positions].astype(np.float32))
+
+    def _side(self, side: int, rows: Rows, masked: npt.NDArray[np.bool_], positions: list[int]) -> Tensor:
+        faces = torch.from_numpy(self.faces.read(self.rows[rows[positions]]))
+        for place in np.flatnonzero(masked[positions]).tolist():
+            # From the pair alone, so that it wears the same mask in every epoch and whichever worker reads it.
+            seed = int(np.random.default_rng([self.seed, side, positions[place]]).integers(2**31))
+            faces[place] = with_mask(faces[place : place + 1], torch.Generator().manual_seed(seed))[0]
+        return faces
+
+
+class IdentitySampler(DistributedSampler):  # Lightning leaves alone what is one already, and tells it the epoch
+    """P x K sampling by pytorch-metric-learning, repeatable by epoch, and whole on each of several devices.
+
+    An epoch has as many faces as the part; each identity is equally likely, however many images it has.
+    """
+
+    def __init__(
+        self, part: FacePart, batch: int, images_per_identity: int, devices: int, device: int, seed: int
+    ) -> None:
+        """`batch` faces for each of `devices`, `images_per_identity` of each identity; this is number `device`."""
+        super().__init__(part, num_replicas=devices, rank=device, seed=seed)
+        # The devices share each identity's images out among them by turns.
+        whole = batch * devices
+        self.sampler = MPerClassSampler(part.labels, images_per_identity * devices, whole, len(part))
+
+    def __len__(self) -> int:
+        return len(self.sampler) // self.num_replicas
+
+    def __iter__(self) -> Iterator[int]:
+        self.sampler.labels.sort()  # it shuffles them in place: a resumed run must not depend on the epochs before
+        library_random = common_functions.NUMPY_RANDOM
+        common_functions.NUMPY_RANDOM = np.random.default_rng([self.seed, self.epoch])
+        try:
+            rows = list(self.sampler)
+        finally:
+            common_functions.NUMPY_RANDOM = library_random
+        return iter(rows[self.rank :: self.num_replicas])
+
+
+def loader(part: Any, batch: int, workers: int, sampler: Any = None) -> Any:
+    """A DataLoader of a part: in the sampler's order and full batches only, or without one all of it in order."""
+    return DataLoader(
+        part,
+        batch,
+        sampler=sampler,
+        drop_last=sampler is not None,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        collate_fn=_as_it_is,
+    )
+
+
+def _as_it_is(batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return batch
