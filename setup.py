@@ -21,7 +21,11 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={f"{NAME}.models": ["*.onnx", "*.json", "*.md"], NAME: ["py.typed"]},
+    package_data={
+        NAME: ["py.typed"],
+        f"{NAME}.models": ["*.onnx", "*.json", "*.md"],
+        f"{NAME}.evaluation": ["*.jinja"],
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

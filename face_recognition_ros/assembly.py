@@ -96,8 +96,8 @@ def build_detector(settings: Settings) -> FaceDetector:
 
 def build_embedder(settings: Settings) -> tuple[FaceEmbedder, BackendChoice]:
     """The embedding network on its backend, and how the backend was chosen."""
-    chosen = settings.embedding_model
-    model = load_model_file(Path(chosen).expanduser()) if chosen else find_model(RELEASED_NETWORK)
+    chosen = settings.embedding_model or RELEASED_NETWORK
+    model = load_model_file(Path(chosen).expanduser()) if chosen.endswith(".onnx") else find_model(chosen)
     session, backend = create_session(model.path, settings.backend, settings.strict_backend, settings.threads)
     return FaceEmbedder(session), backend
 

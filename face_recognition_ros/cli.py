@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from face_recognition_ros import __version__
+from face_recognition_ros.cli_arguments import add_settings, settings_of
 from face_recognition_ros.errors import FaceRecognitionError, GalleryError, SettingsError
+from face_recognition_ros.evaluation import command as evaluation_command
 
 if TYPE_CHECKING:
     from face_recognition_ros.gallery.store import GalleryStore
-    from face_recognition_ros.settings import Settings
 
 WRONG_USAGE = 2
 """Exit code of argparse for wrong arguments."""
@@ -90,16 +91,9 @@ def build_parser() -> argparse.ArgumentParser:
     add_settings(forget)
     forget.set_defaults(run=run_forget)
 
-    evaluate = commands.add_parser("evaluate", help="measure how well the whole pipeline recognises")
-    protocols = evaluate.add_subparsers(title="protocols", required=True, metavar="PROTOCOL")
-    verification = protocols.add_parser("verification", help="same person or not, on a pairs file such as LFW's")
-    verification.add_argument("--images", type=Path, required=True, metavar="DIR", help="holds NAME/NAME_0001.jpg")
-    verification.add_argument(
-        "--pairs", type=Path, required=True, metavar="FILE", help="in the format of LFW's pairs.txt"
+    evaluation_command.add_arguments(
+        commands.add_parser("evaluate", help="measure how well the whole pipeline recognises")
     )
-    verification.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
-    add_settings(verification)
-    verification.set_defaults(run=run_verification, gallery="")
 
     demo = commands.add_parser("demo", help="start node and camera and watch them recognise people")
     demo.add_argument("--images", type=Path, metavar="FOLDER", help="your own pictures, as for enroll")
@@ -112,14 +106,6 @@ def build_parser() -> argparse.ArgumentParser:
 def add_gallery(parser: argparse.ArgumentParser) -> None:
     """The argument --gallery FILE."""
     parser.add_argument("--gallery", type=Path, required=True, metavar="FILE", help="the gallery's file")
-
-
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """The argument --set NAME=VALUE."""
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
-        help="one of the node's parameters, such as detector=yunet or min_face_size=60; may be repeated",
-    )  # fmt: skip
 
 
 def seconds(text: str) -> float:
@@ -209,50 +195,11 @@ def run_forget(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run_verification(arguments: argparse.Namespace) -> int:
-    """`evaluate verification`: measures, prints the main numbers, writes all of them."""
-    from face_recognition_ros.assembly import assemble
-    from face_recognition_ros.evaluation.verification import evaluate_folder, summary
-
-    with assemble(settings_of(arguments)) as assembly:
-        numbers = {"model": assembly.model_id} | evaluate_folder(assembly.recognizer, arguments.images, arguments.pairs)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
-    print(summary(numbers))
-    return 0
-
-
 def run_demo(arguments: argparse.Namespace) -> int:
     """Needs ROS, unlike all the others."""
     from face_recognition_ros.demo.runner import run
 
     return run(arguments.images, arguments.output, arguments.seconds)
-
-
-def settings_of(arguments: argparse.Namespace) -> "Settings":
-    """The settings that --gallery and --set give; raises SettingsError."""
-    from face_recognition_ros.settings import Settings
-
-    values = dict(parse_setting(text) for text in arguments.settings)
-    return Settings.of(**(values | {"gallery": str(arguments.gallery)}))
-
-
-def parse_setting(text: str) -> tuple[str, Any]:
-    """NAME=VALUE as name and value, of the type that the setting has; raises SettingsError."""
-    from face_recognition_ros.settings import Settings, specs
-
-    name, equals, value = text.partition("=")
-    if not equals or name not in specs():
-        raise SettingsError(f"--set takes NAME=VALUE, not {text!r}; the names are {', '.join(specs())}")
-    default = getattr(Settings(), name)
-    try:
-        if isinstance(default, bool):
-            return name, {"true": True, "false": False}[value.lower()]
-        if isinstance(default, tuple):
-            return name, tuple(float(number) for number in value.split(","))
-        return name, type(default)(value)
-    except (KeyError, ValueError) as error:
-        raise SettingsError(f"{name} must be given as {default!r} is, not as {value!r}") from error
 
 
 @contextmanager

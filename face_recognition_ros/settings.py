@@ -43,7 +43,10 @@ class Settings:
     )
     max_faces: int = setting(32, "at most so many faces of a frame are looked at, the best first", low=1, high=1000)
 
-    embedding_model: str = setting("", "ONNX file of the embedding network; empty: the released one")
+    embedding_model: str = setting(
+        "",
+        "ONNX file of the embedding network, or name of an installed one (face_embedding_int8); empty: face_embedding",
+    )
     backend: str = setting("auto", "what runs the networks", choices=("auto", "tensorrt", "onnxruntime", "torch_cuda"))
     strict_backend: bool = setting(False, "refuse to start where the backend asked for is not available")
     threads: int = setting(

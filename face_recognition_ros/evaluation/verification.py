@@ -1,7 +1,7 @@
 """One-to-one verification on a pairs file, through the whole pipeline: detect, align, embed, compare."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,19 @@ from tqdm import tqdm
 
 from face_recognition_ros.errors import ImageError
 from face_recognition_ros.evaluation import metrics
-from face_recognition_ros.pictures import read_picture
-from face_recognition_ros.recognizer import FaceView, Recognizer
-from face_recognition_ros.types import ByteArray, FloatArray
+from face_recognition_ros.evaluation.faces import OURS, FaceFinder
+from face_recognition_ros.types import FloatArray
 
-FALSE_ACCEPT_RATES = (1e-2, 1e-3)
+FALSE_ACCEPT_RATES = (1e-2, 1e-3, 1e-4)
+
+NEVER_ACCEPTED = -2.0
+"""The similarity of a pair in which a face was not found: below any cosine."""
+
+INTERVALS = (
+    "tar_at_far: null where the rate allows not even one of the impostor pairs, so that it cannot be measured here. "
+    "wilson: 95 % interval of TAR at the given threshold, pairs taken as independent. bootstrap: 95 % percentile "
+    f"interval over {metrics.BOOTSTRAP_ROUNDS} draws of the people, the threshold found anew each time."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +36,33 @@ class Pair:
     genuine: bool
     fold: int
 
+    @property
+    def people(self) -> tuple[str, str]:
+        """Who is on the two pictures."""
+        return self.first.split("/")[0], self.second.split("/")[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """What one network makes of all pairs (N,)."""
+
+    similarities: npt.NDArray[np.float64]
+    """NEVER_ACCEPTED where a face was not found."""
+    genuine: npt.NDArray[np.bool_]
+    folds: npt.NDArray[np.int64]
+    people: tuple[tuple[str, str], ...]
+
+    @property
+    def missed(self) -> npt.NDArray[np.bool_]:
+        """The pairs in which a face was not found."""
+        missed: npt.NDArray[np.bool_] = self.similarities == NEVER_ACCEPTED
+        return missed
+
 
 def read_pairs(file: Path) -> list[Pair]:
     """LFW's pairs.txt: folds and pairs per kind, then per fold that many genuine and as many impostor lines.
 
-    Raises ImageError where a line is neither.
+    Raises ImageError where a line is neither, or there are fewer than two folds, or a kind is missing.
     """
     header, *lines = file.read_text(encoding="utf-8").splitlines() or [""]
     if not re.fullmatch(r"\d+\s+[1-9]\d*\s*", header):
@@ -41,14 +71,18 @@ def read_pairs(file: Path) -> list[Pair]:
     pairs = []
     for number, line in enumerate(lines):
         match line.split("\t"):
-            case [name, first, second]:
+            case [name, first, second] if first.isdigit() and second.isdigit():
                 pairs.append(Pair(_path(name, first), _path(name, second), True, number // per_fold))
-            case [name, first, other, second]:
+            case [name, first, other, second] if first.isdigit() and second.isdigit():
                 pairs.append(Pair(_path(name, first), _path(other, second), False, number // per_fold))
             case _:
                 raise ImageError(
                     f"{file}, line {number + 2}: {line!r} is not a pair; expected 3 or 4 fields between tabs"
                 )
+    if len({pair.fold for pair in pairs}) < 2:
+        raise ImageError(f"{file} has fewer than two folds; each is judged at the others' threshold")
+    if len({pair.genuine for pair in pairs}) < 2:
+        raise ImageError(f"{file} has pairs of one kind only; genuine and impostor pairs are needed")
     return pairs
 
 
@@ -56,67 +90,90 @@ def _path(name: str, number: str) -> str:
     return f"{name}/{name}_{int(number):04d}.jpg"
 
 
-def central_embedding(recognizer: Recognizer, picture: ByteArray) -> FloatArray | None:
-    """Embedding (D,) of the face nearest the middle of the picture; None where no face is found or aligned."""
-    middle = np.array(picture.shape[1::-1]) / 2
-
-    def distance(view: FaceView) -> float:
-        return float(np.linalg.norm((view.detection.box[:2] + view.detection.box[2:]) / 2 - middle))
-
-    views = [view for view in recognizer.view(picture) if view.embedding is not None]
-    return min(views, key=distance).embedding if views else None
-
-
-def pair_similarities(pairs: list[Pair], embeddings: Mapping[str, FloatArray | None]) -> npt.NDArray[np.float64]:
-    """Cosine of each pair (N,); NaN where a face was not found."""
+def compare(pairs: list[Pair], embeddings: Mapping[str, FloatArray | None]) -> Comparison:
+    """Cosine of each pair, from the embeddings (D,) of the pictures; None where a face was not found."""
     found = ((embeddings[pair.first], embeddings[pair.second]) for pair in pairs)
-    return np.array([np.nan if a is None or b is None else float(a @ b) for a, b in found])
+    return Comparison(
+        np.array([NEVER_ACCEPTED if a is None or b is None else float(a @ b) for a, b in found]),
+        np.array([pair.genuine for pair in pairs]),
+        np.array([pair.fold for pair in pairs]),
+        tuple(pair.people for pair in pairs),
+    )
 
 
-def evaluate(pairs: list[Pair], embed: Callable[[str], FloatArray | None]) -> dict[str, Any]:
-    """The protocol's numbers, ready for JSON; `embed` gives the embedding of a picture by its relative path.
+def measure(comparison: Comparison) -> dict[str, Any]:
+    """The protocol's numbers, ready for JSON.
 
     A face that was not found can be neither recognised nor mistaken: its pairs are rejected at every threshold. For
-    accuracy and F1 they count as judged wrongly, whatever they are.
-
-    Raises ImageError where the pairs make fewer than two folds.
+    accuracy, precision, recall and F1 they count as judged wrongly, whatever they are.
     """
-    if len({pair.fold for pair in pairs}) < 2:
-        raise ImageError("the pairs make one fold; at least two are needed, as each is judged at the others' threshold")
-    names = sorted({name for pair in pairs for name in (pair.first, pair.second)})
-    embeddings = {name: embed(name) for name in tqdm(names, desc="embed", unit="picture")}
-    similarities = pair_similarities(pairs, embeddings)
-    genuine = np.array([pair.genuine for pair in pairs])
-    folds = np.array([pair.fold for pair in pairs])
-    missed = np.isnan(similarities)
-    similarities[missed] = -2.0
-    accepted = np.where(missed, ~genuine, metrics.fold_decisions(similarities, genuine, folds))
+    similarities, genuine, folds = comparison.similarities, comparison.genuine, comparison.folds
+    thresholds = metrics.fold_thresholds(similarities, genuine, folds)
+    accepted = np.where(comparison.missed, ~genuine, similarities >= thresholds)
     accuracies = [float(np.mean((accepted == genuine)[folds == fold])) for fold in np.unique(folds)]
+    precision, recall, f1 = metrics.precision_recall_f1(accepted, genuine)
+    points = metrics.operating_points(similarities, genuine, comparison.people, FALSE_ACCEPT_RATES)
     return {
-        "pairs": len(pairs),
-        "folds": len(accuracies),
         "accuracy": float(np.mean(accuracies)),
         "accuracy_std": float(np.std(accuracies)),
-        "threshold": metrics.best_threshold(similarities, genuine),
-        "f1": metrics.f1_score(accepted, genuine),
+        "fold_accuracies": accuracies,
+        "f1": f1,
+        "f1_threshold": float(np.mean(thresholds)),
+        "precision": precision,
+        "recall": recall,
         "auc": metrics.area_under_roc(similarities, genuine),
         "eer": metrics.equal_error_rate(similarities, genuine),
-        "tar_at_far": {f"{far:g}": metrics.true_accept_rate(similarities, genuine, far) for far in FALSE_ACCEPT_RATES},
-        "failed_detections": [name for name, embedding in embeddings.items() if embedding is None],
+        "tar_at_far": {rate: point.tar if point else None for rate, point in points.items()},
+        "tar_at_far_intervals": {rate: point.record() if point else None for rate, point in points.items()},
     }
+
+
+def evaluate(pairs: list[Pair], finder: FaceFinder) -> tuple[dict[str, Any], dict[str, Comparison]]:
+    """The numbers, ready for JSON, and what each network made of the pairs.
+
+    Detection and alignment are done once for all networks; a second network's numbers stand under reference_network.
+    """
+    names = sorted({name for pair in pairs for name in (pair.first, pair.second)})
+    faces = {name: finder(name) for name in tqdm(names, desc="embed", unit="picture", disable=None)}
+    comparisons = {
+        network: compare(pairs, {name: face.embeddings[network] if face else None for name, face in faces.items()})
+        for network in finder.networks
+    }
+    measured = {network: measure(comparison) for network, comparison in comparisons.items()}
+    genuine = comparisons[OURS].genuine
+    numbers = {
+        "pairs": len(pairs),
+        "genuine_pairs": int(genuine.sum()),
+        "impostor_pairs": int((~genuine).sum()),
+        "folds": len({pair.fold for pair in pairs}),
+        "pictures": len(names),
+        **measured.pop(OURS),
+        "intervals": INTERVALS,
+        "failed_detections": [name for name, face in faces.items() if face is None],
+    }
+    return numbers | {f"{network.replace(' ', '_')}": value for network, value in measured.items()}, comparisons
 
 
 def summary(numbers: Mapping[str, Any]) -> str:
     """The numbers of `evaluate` in a few lines for a person."""
-    rates = ", ".join(f"{rate:.1%} at FAR {far}" for far, rate in numbers["tar_at_far"].items())
+    lines = [
+        f"{numbers['pairs']} pairs in {numbers['folds']} folds, {numbers['pictures']} pictures, "
+        f"{len(numbers['failed_detections'])} faces not found",
+        _line("", numbers),
+    ]
+    if "reference_network" in numbers:
+        lines.append(_line("the reference network: ", numbers["reference_network"]))
+    return "\n".join(lines)
+
+
+def _line(whose: str, numbers: Mapping[str, Any]) -> str:
+    rates = [f"{tar:.1%} at FAR {far}" for far, tar in numbers["tar_at_far"].items() if tar is not None]
+    unknown = [far for far, tar in numbers["tar_at_far"].items() if tar is None]
+    if unknown:
+        rates.append(f"not measurable at {' and '.join(unknown)} with so few impostor pairs")
     return (
-        f"{numbers['pairs']} pairs in {numbers['folds']} folds: "
-        f"accuracy {numbers['accuracy']:.2%} (folds differ by {numbers['accuracy_std']:.2%}), F1 {numbers['f1']:.4f}\n"
-        f"AUC {numbers['auc']:.4f}, EER {numbers['eer']:.2%}, TAR {rates}\n"
-        f"faces not found: {len(numbers['failed_detections'])}"
+        f"{whose}accuracy {numbers['accuracy']:.2%} (folds differ by {numbers['accuracy_std']:.2%}), "
+        f"F1 {numbers['f1']:.4f} at a similarity of {numbers['f1_threshold']:.3f} "
+        f"(precision {numbers['precision']:.2%}, recall {numbers['recall']:.2%}), "
+        f"AUC {numbers['auc']:.4f}, EER {numbers['eer']:.2%}; TAR {', '.join(rates)}"
     )
-
-
-def evaluate_folder(recognizer: Recognizer, images: Path, pairs_file: Path) -> dict[str, Any]:
-    """Runs the protocol of `pairs_file` on the pictures under `images` through the whole pipeline."""
-    return evaluate(read_pairs(pairs_file), lambda name: central_embedding(recognizer, read_picture(images / name)))

@@ -1,0 +1,43 @@
+"""Arguments that several commands of `face-recognition` share, and what they mean."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from face_recognition_ros.errors import SettingsError
+
+if TYPE_CHECKING:
+    from face_recognition_ros.settings import Settings
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """The argument --set NAME=VALUE."""
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
+        help="one of the node's parameters, such as detector=yunet or min_face_size=60; may be repeated",
+    )  # fmt: skip
+
+
+def settings_of(arguments: argparse.Namespace) -> "Settings":
+    """The settings that --gallery and --set give; raises SettingsError."""
+    from face_recognition_ros.settings import Settings
+
+    values = dict(parse_setting(text) for text in arguments.settings)
+    return Settings.of(**(values | {"gallery": str(arguments.gallery)}))
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """NAME=VALUE as name and value, of the type that the setting has; raises SettingsError."""
+    from face_recognition_ros.settings import Settings, specs
+
+    name, equals, value = text.partition("=")
+    if not equals or name not in specs():
+        raise SettingsError(f"--set takes NAME=VALUE, not {text!r}; the names are {', '.join(specs())}")
+    default = getattr(Settings(), name)
+    try:
+        if isinstance(default, bool):
+            return name, {"true": True, "false": False}[value.lower()]
+        if isinstance(default, tuple):
+            return name, tuple(float(number) for number in value.split(","))
+        return name, type(default)(value)
+    except (KeyError, ValueError) as error:
+        raise SettingsError(f"{name} must be given as {default!r} is, not as {value!r}") from error
