@@ -38,11 +38,12 @@ format: setup ## put the code into ruff's format
 	@$(BIN)/ruff format .
 
 training-env: .venv-training/.done/dependencies ## make .venv-training: torch and what training and export need (5.6 GB)
+	@mkdir -p .venv-training/share && ln -sfn ../../$(SHARE)/face_recognition_ros .venv-training/share # MTCNN, from setup
 
 peers-env: .venv-peers/.done/dependencies ## make .venv-peers: facenet-pytorch with its pinned stack, to compare with
 
 test-training: training-env ## run the tests of training, which need torch
-	@.venv-training/bin/python -m pytest test/training test/evaluation $(ARGS)
+	@.venv-training/bin/python -m pytest test/training test/evaluation test/test_masks.py $(ARGS)
 
 compare-mtcnn: setup peers-env ## compare our MTCNN with facenet-pytorch's, write the reference boxes (ARGS="--help")
 	@.venv-peers/bin/python benchmarks/compare_mtcnn.py --write-reference test/detection/reference_boxes.json $(ARGS)

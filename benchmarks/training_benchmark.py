@@ -18,9 +18,9 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
-from torch.utils.data import DataLoader
 
-from face_recognition_ros.training.data.distillation import FacesWithTargets, as_it_is
+from face_recognition_ros.training.data.batches import training_loader
+from face_recognition_ros.training.data.distillation import FacesWithTargets
 from face_recognition_ros.training.distillation import Distillation
 from face_recognition_ros.training.losses import cosine_distillation
 from face_recognition_ros.training.networks import create_network
@@ -39,13 +39,10 @@ class RandomFaces(L.LightningDataModule):
         targets = random.standard_normal((FACES, SIZE)).astype(np.float32)
         targets /= np.linalg.norm(targets, axis=1, keepdims=True)
         self.training = FacesWithTargets(faces, targets, np.full(FACES, -1), np.arange(FACES))
-        self.batch, self.workers = batch, workers
+        self.batch, self.workers, self.seed = batch, workers, 0
 
-    def train_dataloader(self) -> DataLoader:
-        return DataLoader(
-            self.training, self.batch, shuffle=True, drop_last=True, num_workers=self.workers, collate_fn=as_it_is,
-            pin_memory=torch.cuda.is_available(), persistent_workers=self.workers > 0,
-        )  # fmt: skip
+    def train_dataloader(self) -> object:
+        return training_loader(self, self.training)
 
 
 class Stopwatch(L.Callback):

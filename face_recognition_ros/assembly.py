@@ -94,11 +94,17 @@ def build_detector(settings: Settings) -> FaceDetector:
     return create_detector(settings.detector, options)
 
 
-def build_embedder(settings: Settings) -> tuple[FaceEmbedder, BackendChoice]:
-    """The embedding network on its backend, and how the backend was chosen."""
+def embedding_model_file(settings: Settings) -> Path:
+    """Where the embedding network lies: the file that the settings give, or the installed one that they name."""
     chosen = settings.embedding_model or RELEASED_NETWORK
     model = load_model_file(Path(chosen).expanduser()) if chosen.endswith(".onnx") else find_model(chosen)
-    session, backend = create_session(model.path, settings.backend, settings.strict_backend, settings.threads)
+    return model.path
+
+
+def build_embedder(settings: Settings) -> tuple[FaceEmbedder, BackendChoice]:
+    """The embedding network on its backend, and how the backend was chosen."""
+    model = embedding_model_file(settings)
+    session, backend = create_session(model, settings.backend, settings.strict_backend, settings.threads)
     return FaceEmbedder(session), backend
 
 

@@ -30,7 +30,9 @@ class Settings:
     Raises SettingsError, naming the setting, its value and what is allowed.
     """
 
-    detector: str = setting("mtcnn", "face detector: mtcnn, or yunet with a detector_model")
+    detector: str = setting(
+        "mtcnn", "face detector: mtcnn, yunet (with a detector_model), or aligned (pictures are crops already)"
+    )
     detector_model: str = setting("", "model file of the detector; empty: the installed one (yunet needs a file)")
     min_face_size: float = setting(
         40.0,

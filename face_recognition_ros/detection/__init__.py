@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from face_recognition_ros.detection.aligned import AlignedDetector
 from face_recognition_ros.detection.detector import DetectorOptions, FaceDetector
 from face_recognition_ros.detection.mtcnn import MtcnnDetector
 from face_recognition_ros.detection.yunet import YuNetDetector
@@ -12,6 +13,7 @@ __all__ = ["DETECTORS", "DetectorOptions", "FaceDetector", "create_detector"]
 DETECTORS: dict[str, Callable[[DetectorOptions], FaceDetector]] = {
     "mtcnn": MtcnnDetector,
     "yunet": YuNetDetector,
+    "aligned": AlignedDetector,
 }
 """The one registry: a further detector is a file in this folder and a line here."""
 

@@ -12,6 +12,9 @@ from face_recognition_ros.errors import FaceRecognitionError
 if TYPE_CHECKING:
     from face_recognition_ros.evaluation.report import Report
 
+PAIRS = 600
+"""By default, of LFW's thousands, where every picture is embedded once for each change that is made to it."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The protocols of `evaluate`."""
@@ -42,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for protocol, run in ((masked, run_masked), (robustness, run_robustness)):
         add_pairs(protocol)
         protocol.add_argument(
-            "--limit", type=count, default=600, metavar="N", help="pairs used, 0 for all; default: %(default)s"
+            "--limit", type=count, default=PAIRS, metavar="N", help="pairs used, 0 for all; default: %(default)s"
         )
         protocol.add_argument("--seed", type=int, default=0, help="of the choice of pairs and of what is drawn")
         add_evaluation(protocol)
@@ -50,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     gradcam = protocols.add_parser("gradcam", help="where in bare and masked faces the decision lies; needs torch")
     gradcam.add_argument("--images", type=Path, required=True, metavar="DIR", help="holds NAME/ with pictures")
-    gradcam.add_argument("--count", type=count, default=40, metavar="N", help="people; default: %(default)s")
+    gradcam.add_argument("--count", type=count, default=40, metavar="N", help="people, 0 for all; default: %(default)s")
     gradcam.add_argument("--seed", type=int, default=0, help="of who is drawn, and of the masks")
     add_evaluation(gradcam)
     gradcam.set_defaults(run=run_gradcam, gallery="")
@@ -65,8 +68,8 @@ def add_pairs(parser: argparse.ArgumentParser) -> None:
 def add_evaluation(parser: argparse.ArgumentParser) -> None:
     """The arguments --json OUT and --set NAME=VALUE."""
     parser.add_argument(
-        "--json", type=json_file, metavar="OUT.json",
-        help="write all numbers there, and beside it the diagrams and OUT.html, a report to read",
+        "--json", type=json_file, metavar="OUT",
+        help="write all numbers to this file, such as out.json, and beside it the diagrams and out.html, to be read",
     )  # fmt: skip
     add_settings(parser)
 
@@ -74,8 +77,10 @@ def add_evaluation(parser: argparse.ArgumentParser) -> None:
 def json_file(text: str) -> Path:
     """Where a report can be written, said before the long work; argparse puts what it raises into a sentence."""
     path = Path(text)
-    if path.suffix != ".json":
-        raise argparse.ArgumentTypeError(f"{text} must end in .json; the report is written beside it")
+    if path.suffix == ".html":
+        raise argparse.ArgumentTypeError(f"{text} is where the report goes; name another file, ending in .json")
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a folder; name a file in it, such as {path / 'out.json'}")
     if not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"there is no folder {path.parent} to write {path.name} into")
     return path
@@ -150,7 +155,7 @@ def run_gradcam(arguments: argparse.Namespace) -> int:
         from face_recognition_ros.evaluation.gradcam import evaluate_folder
 
     with assemble(settings_of(arguments)) as assembly:
-        numbers, report = evaluate_folder(assembly, arguments.images, arguments.count, arguments.seed)
+        numbers, report = evaluate_folder(assembly, arguments.images, arguments.count or None, arguments.seed)
     return finish_evaluation(arguments, report, numbers)
 
 

@@ -1,7 +1,7 @@
 """Verification under changed conditions: the same pairs again, with masks drawn or the pictures made worse."""
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,17 @@ import numpy as np
 from tqdm import tqdm
 
 from face_recognition_ros.errors import ImageError
-from face_recognition_ros.evaluation import metrics
+from face_recognition_ros.evaluation import metrics, verification
 from face_recognition_ros.evaluation.faces import central_view
-from face_recognition_ros.evaluation.verification import NEVER_ACCEPTED, Comparison, Pair
+from face_recognition_ros.evaluation.verification import Comparison, Pair, fold_accuracies, judge
 from face_recognition_ros.pictures import read_picture
 from face_recognition_ros.recognizer import Recognizer
 from face_recognition_ros.types import ByteArray, Detection, FloatArray
 
 FALSE_ACCEPT_RATE = 0.01
 """That of the unchanged pairs sets the line, and TAR is given at it; some hundred pairs are enough to measure it."""
+RATE_KEY = f"{FALSE_ACCEPT_RATE:g}"
+"""Under tar_at_far."""
 
 Change = Callable[[ByteArray, Detection, np.random.Generator], ByteArray]
 """(picture (H, W, 3) uint8 BGR, its face, random numbers) -> a new picture; ValueError where it cannot be done."""
@@ -56,11 +58,6 @@ def choose_pairs(pairs: Sequence[Pair], limit: int | None, seed: int) -> list[Pa
     share = limit // len(groups)
     chosen = [rng.choice(group, min(share, len(group)), replace=False) for group in groups.values()]
     return [pairs[index] for index in sorted(np.concatenate(chosen).tolist())]
-
-
-def pictures_of(pairs: Iterable[Pair]) -> list[str]:
-    """The relative paths of all pictures, each once, sorted."""
-    return sorted({name for pair in pairs for name in (pair.first, pair.second)})
 
 
 def find_face(recognizer: Recognizer, picture: ByteArray) -> SeenFace | None:
@@ -111,16 +108,12 @@ def changed_picture(picture: ByteArray, face: SeenFace | None, change: Change, k
 
 def compare(pairs: Sequence[Pair], first: SeenFaces, second: SeenFaces) -> Comparison:
     """The pairs (N,), each with its first picture's face from one set and its second's from the other."""
+    return verification.compare(pairs, embeddings_of(first), embeddings_of(second))
 
-    def cosine(a: SeenFace | None, b: SeenFace | None) -> float:
-        return NEVER_ACCEPTED if a is None or b is None else float(a.embedding @ b.embedding)
 
-    return Comparison(
-        np.array([cosine(first[pair.first], second[pair.second]) for pair in pairs]),
-        np.array([pair.genuine for pair in pairs]),
-        np.array([pair.fold for pair in pairs]),
-        tuple(pair.people for pair in pairs),
-    )
+def embeddings_of(faces: SeenFaces) -> dict[str, FloatArray | None]:
+    """(D,) by the picture's relative path; None where no face was found or aligned."""
+    return {name: None if face is None else face.embedding for name, face in faces.items()}
 
 
 def together(comparisons: Sequence[Comparison]) -> Comparison:
@@ -151,22 +144,22 @@ def measure(comparison: Comparison, line: float) -> dict[str, Any]:
     accuracy as judged wrongly. Accuracy is by LFW's protocol, each fold at the others' best threshold; `at_line` holds
     the rates at the similarity `line`. What cannot be measured on these pairs is None.
     """
-    values, genuine, folds, found = comparison.similarities, comparison.genuine, comparison.folds, ~comparison.missed
-    right = found & ((values >= metrics.fold_thresholds(values, genuine, folds)) == genuine)
+    values, genuine, found = comparison.similarities, comparison.genuine, ~comparison.missed
+    thresholds = metrics.fold_thresholds(values, genuine, comparison.folds, comparison.missed)
     (tar,), _ = metrics.tar_at_far(values, genuine, [FALSE_ACCEPT_RATE])
     measurable = FALSE_ACCEPT_RATE * (~genuine).sum() >= 1
     return {
         "pairs": len(values),
         "pairs_not_found": int((~found).sum()),
         **averages(1 - values[found & genuine], 1 - values[found & ~genuine]),
-        "accuracy": float(np.mean([right[folds == fold].mean() for fold in np.unique(folds)])),
+        "accuracy": float(np.mean(fold_accuracies(judge(comparison, thresholds), comparison))),
         "auc": metrics.area_under_roc(values, genuine),
         "eer": metrics.equal_error_rate(values, genuine),
-        "tar_at_far": {f"{FALSE_ACCEPT_RATE:g}": float(tar) if measurable else None},
+        "tar_at_far": {RATE_KEY: float(tar) if measurable else None},
         "at_line": {
             "tar": float((values[genuine] >= line).mean()),
             "far": float((values[~genuine] >= line).mean()),
-            "accuracy": float((found & ((values >= line) == genuine)).mean()),
+            "accuracy": float((judge(comparison, line) == genuine).mean()),
         },
     }
 

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from face_recognition_ros.assembly import RELEASED_NETWORK, Assembly
+from face_recognition_ros.assembly import Assembly, embedding_model_file
 from face_recognition_ros.errors import ImageError
 from face_recognition_ros.evaluation import plots
 from face_recognition_ros.evaluation.attribution import (
@@ -36,13 +36,10 @@ from face_recognition_ros.evaluation.conditions import decimal, percent
 from face_recognition_ros.evaluation.faces import central_view
 from face_recognition_ros.evaluation.report import Figure, Report, Section, Table
 from face_recognition_ros.masks import SHAPES, TEXTURES, draw_mask
-from face_recognition_ros.models import find_model, load_model_file
 from face_recognition_ros.pictures import PersonPictures, people_in, read_picture
 from face_recognition_ros.recognizer import FaceView, Recognizer
 from face_recognition_ros.types import ByteArray, FloatArray
 
-COUNT = 40
-"""Faces by default."""
 SHOWN = 6
 """Faces in the figure."""
 
@@ -63,25 +60,23 @@ class Sample:
 
 
 def evaluate_folder(
-    assembly: Assembly, images: Path, count: int = COUNT, seed: int = 0
+    assembly: Assembly, images: Path, count: int | None = None, seed: int = 0
 ) -> tuple[dict[str, Any], Report]:
-    """Explains `count` faces of people of whom there are two pictures or more under `images`.
+    """Explains a face of each of `count` people of whom there are two pictures or more under `images`.
 
     Args:
         assembly: the pipeline, whose settings name the network.
         images: holds a folder NAME/ of pictures for each person.
-        count: people, drawn at random; a face that is not found is passed over, and listed.
+        count: people, drawn at random, None for all; a face that is not found is passed over, and listed.
         seed: of who is drawn, and of the masks.
 
     Raises:
-        BackendError: torch or another library is not installed.
+        BackendError: torch or another library is not installed, or the network has no gradients, as int8 ones.
         ImageError: nobody has two pictures, or no face was found.
     """
     require_libraries()
     samples, failed = collect(assembly.recognizer, images, count, seed)
-    chosen = assembly.settings.embedding_model
-    model = load_model_file(Path(chosen).expanduser()) if chosen else find_model(RELEASED_NETWORK)
-    network = differentiable(model.path)
+    network = differentiable(embedding_model_file(assembly.settings))
     maps = explain(network, samples)
     result = {
         "model": assembly.model_id,
@@ -98,10 +93,11 @@ def evaluate_folder(
     return result, report(result, samples, maps)
 
 
-def collect(recognizer: Recognizer, images: Path, count: int, seed: int) -> tuple[list[Sample], list[str]]:
+def collect(recognizer: Recognizer, images: Path, count: int | None, seed: int) -> tuple[list[Sample], list[str]]:
     """Samples of people with two pictures, and the pictures, or masked pictures, in which no face was found.
 
-    The mask is drawn on the first photograph by its landmarks, its shape by turns; the face is then looked for anew.
+    These are given as paths under `images`. The mask is drawn on the first photograph by its landmarks, its shape by
+    turns; the face is then looked for anew.
     Raises ImageError where nobody has two pictures, or no face was found.
     """
     people = [person for person in people_in(images) if len(person.paths) > 1]
@@ -114,7 +110,7 @@ def collect(recognizer: Recognizer, images: Path, count: int, seed: int) -> tupl
         if isinstance(sample, Sample):
             samples.append(sample)
         else:
-            failed.append(sample)
+            failed.append(Path(sample).relative_to(images).as_posix())
     if not samples:
         raise ImageError(f"no face was found in the pictures of {len(drawn)} people under {images}")
     return samples, failed

@@ -51,23 +51,21 @@ def best_threshold(similarities: Scores, genuine: Mask) -> float:
     return float((edges[best] + edges[best + 1]) / 2)
 
 
-def fold_thresholds(similarities: Scores, genuine: Mask, folds: npt.NDArray[np.int64]) -> Scores:
+def fold_thresholds(similarities: Scores, genuine: Mask, folds: npt.NDArray[np.int64], missed: Mask) -> Scores:
     """The threshold (N,) for each pair: the one that is best on the pairs of all folds but its own.
 
-    The protocol of LFW (Huang et al. 2007). Raises ValueError where there are fewer than two folds.
+    The protocol of LFW (Huang et al. 2007). `missed` pairs, in which a face was not found, have no say: they are judged
+    wrongly at any threshold. Where there are no others, nothing is accepted. Raises ValueError where there are fewer
+    than two folds.
     """
     if len(np.unique(folds)) < 2:
         raise ValueError("at least two folds are needed: each is judged at the others' threshold")
-    thresholds = np.zeros(len(folds))
+    thresholds = np.full(len(folds), float(similarities.max()) + 1.0)
     for fold in np.unique(folds):
-        inside = folds == fold
-        thresholds[inside] = best_threshold(similarities[~inside], genuine[~inside])
+        inside, others = folds == fold, (folds != fold) & ~missed
+        if others.any():
+            thresholds[inside] = best_threshold(similarities[others], genuine[others])
     return thresholds
-
-
-def fold_decisions(similarities: Scores, genuine: Mask, folds: npt.NDArray[np.int64]) -> Mask:
-    """Which pairs (N,) are taken for genuine, each at its `fold_thresholds`."""
-    return similarities >= fold_thresholds(similarities, genuine, folds)
 
 
 def area_under_roc(similarities: Scores, genuine: Mask) -> float:
@@ -99,11 +97,6 @@ def tar_at_far(
     far, tar, thresholds = roc_curve(genuine, similarities, sample_weight=weights, drop_intermediate=False)
     at = np.searchsorted(far, np.asarray(rates) + 1e-12, side="right") - 1
     return tar[at], thresholds[at]
-
-
-def true_accept_rate(similarities: Scores, genuine: Mask, false_accept_rate: float) -> float:
-    """`tar_at_far` at one rate."""
-    return float(tar_at_far(similarities, genuine, [false_accept_rate])[0][0])
 
 
 def operating_points(

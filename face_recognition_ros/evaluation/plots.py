@@ -116,7 +116,7 @@ def histogram(
     edges = np.histogram_bin_edges(np.concatenate(list(groups.values())), bins)
     with mpl.rc_context(STYLE):
         for name, values in groups.items():
-            axes.hist(values, edges.tolist(), density=True, alpha=0.55, label=f"{name} ({len(values)})")
+            axes.hist(values, edges.tolist(), density=len(values) > 0, alpha=0.55, label=f"{name} ({len(values)})")
         for name, x in (lines or {}).items():
             axes.axvline(x, color="#1d2730", linewidth=1.2, linestyle="--", label=f"{name} ({x:.3f})")
         _finish(axes, x_label, "density", legend=True)

@@ -31,7 +31,7 @@ Cell = str | Picture
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A heading and rows of as many cells; a cell is text or a Picture."""
+    """A heading and rows of as many cells; a cell is text or a Picture. A heading of nothing is not shown."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]

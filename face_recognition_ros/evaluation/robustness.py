@@ -18,6 +18,7 @@ import numpy as np
 from face_recognition_ros.evaluation import metrics, plots
 from face_recognition_ros.evaluation.conditions import (
     FALSE_ACCEPT_RATE,
+    RATE_KEY,
     Change,
     SeenFace,
     SeenFaces,
@@ -32,28 +33,24 @@ from face_recognition_ros.evaluation.conditions import (
     measure,
     missing,
     percent,
-    pictures_of,
 )
 from face_recognition_ros.evaluation.degradations import DEGRADATIONS, Degradation
 from face_recognition_ros.evaluation.report import Figure, Picture, Report, Section, Table, picture
-from face_recognition_ros.evaluation.verification import Comparison, Pair, read_pairs
+from face_recognition_ros.evaluation.verification import Comparison, Pair, pictures_of, read_pairs
 from face_recognition_ros.pictures import read_picture
 from face_recognition_ros.quality import head_pose
 from face_recognition_ros.recognizer import Recognizer
 from face_recognition_ros.types import ByteArray, Detection
 
-LIMIT = 600
-"""Pairs by default, of LFW's thousands: every second picture is embedded once for each level of each degradation."""
-
 YAW_BINS = (0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 180.0)
 """Degrees between the yaws of a pair's two faces."""
 
-HEADER = ("", "TAR at FAR 1 %", "accuracy", "TAR at line", "FAR at line", "genuine similarity", "impostor similarity",
-          "faces not found")  # fmt: skip
+HEADER = ("", f"TAR at FAR {FALSE_ACCEPT_RATE:.0%}", "accuracy", "TAR at line", "FAR at line", "genuine similarity",
+          "impostor similarity", "faces not found")  # fmt: skip
 
 
 def evaluate_folder(
-    recognizer: Recognizer, images: Path, pairs_file: Path, limit: int | None = LIMIT, seed: int = 0
+    recognizer: Recognizer, images: Path, pairs_file: Path, limit: int | None = None, seed: int = 0
 ) -> tuple[dict[str, Any], Report]:
     """Runs the pairs of `pairs_file` on the pictures under `images`, their second pictures made worse in every way.
 
@@ -148,7 +145,9 @@ def example_rows(images: Path, names: Sequence[str], faces: SeenFaces, seed: int
                  for level in way.levels)  # fmt: skip
         rows[way.name] = [
             # A smaller picture is shown at the size of the others.
-            picture(central_crop(worse, face.detection.box * (worse.shape[1] / image.shape[1])), f"{level:g}")
+            picture(
+                central_crop(worse, face.detection.box * (worse.shape[1] / image.shape[1])), f"{way.title} {level:g}"
+            )
             for level, worse in steps
             if worse is not None
         ]
@@ -160,7 +159,7 @@ def summary(result: Mapping[str, Any]) -> str:
     clean = result["unchanged"]
     lines = [
         f"{result['pairs']} pairs, the second picture of each made worse; unchanged: accuracy {clean['accuracy']:.1%}, "
-        f"TAR {percent(clean['tar_at_far'][f'{FALSE_ACCEPT_RATE:g}'])} at FAR {FALSE_ACCEPT_RATE:.0%}"
+        f"TAR {percent(clean['tar_at_far'][RATE_KEY])} at FAR {FALSE_ACCEPT_RATE:.0%}"
     ]
     for way in DEGRADATIONS:
         steps = result["degradations"][way.name]
@@ -202,7 +201,7 @@ def degradation_section(way: Degradation, result: Mapping[str, Any], examples: S
         return plots.Curve(label, x, np.array([np.nan if value is None else value for value in values]))
 
     lines = (
-        line("TAR at FAR 1 %", [part["tar_at_far"][f"{FALSE_ACCEPT_RATE:g}"] for _, part, _ in known]),
+        line(HEADER[1], [part["tar_at_far"][RATE_KEY] for _, part, _ in known]),
         line("accuracy", [part["accuracy"] for _, part, _ in known]),
         line("TAR at the line", [part["at_line"]["tar"] for _, part, _ in known]),
         line("mean genuine similarity", [part["genuine_similarity"] for _, part, _ in known]),
@@ -258,7 +257,7 @@ def table_row(label: str, part: Mapping[str, Any], pictures: int) -> tuple[str, 
     """A line of the tables; `pictures` is of how many the failed detections are."""
     return (
         label,
-        percent(part["tar_at_far"][f"{FALSE_ACCEPT_RATE:g}"]),
+        percent(part["tar_at_far"][RATE_KEY]),
         percent(part["accuracy"]),
         percent(part["at_line"]["tar"]),
         percent(part["at_line"]["far"]),

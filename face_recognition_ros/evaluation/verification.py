@@ -1,7 +1,7 @@
 """One-to-one verification on a pairs file, through the whole pipeline: detect, align, embed, compare."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,9 +90,22 @@ def _path(name: str, number: str) -> str:
     return f"{name}/{name}_{int(number):04d}.jpg"
 
 
-def compare(pairs: list[Pair], embeddings: Mapping[str, FloatArray | None]) -> Comparison:
-    """Cosine of each pair, from the embeddings (D,) of the pictures; None where a face was not found."""
-    found = ((embeddings[pair.first], embeddings[pair.second]) for pair in pairs)
+def pictures_of(pairs: Iterable[Pair]) -> list[str]:
+    """The relative paths of all pictures, each once, sorted."""
+    return sorted({name for pair in pairs for name in (pair.first, pair.second)})
+
+
+def compare(
+    pairs: Sequence[Pair],
+    embeddings: Mapping[str, FloatArray | None],
+    second_embeddings: Mapping[str, FloatArray | None] | None = None,
+) -> Comparison:
+    """Cosine of each pair, from the embeddings (D,) of the pictures; None where a face was not found.
+
+    second_embeddings: of the pairs' second pictures, where these are others than `embeddings`, such as changed ones.
+    """
+    seconds = embeddings if second_embeddings is None else second_embeddings
+    found = ((embeddings[pair.first], seconds[pair.second]) for pair in pairs)
     return Comparison(
         np.array([NEVER_ACCEPTED if a is None or b is None else float(a @ b) for a, b in found]),
         np.array([pair.genuine for pair in pairs]),
@@ -101,16 +114,30 @@ def compare(pairs: list[Pair], embeddings: Mapping[str, FloatArray | None]) -> C
     )
 
 
-def measure(comparison: Comparison) -> dict[str, Any]:
-    """The protocol's numbers, ready for JSON.
+def judge(comparison: Comparison, thresholds: metrics.Scores | float) -> metrics.Mask:
+    """Which pairs (N,) are taken for genuine: those at or over the threshold, one for all or one for each.
 
-    A face that was not found can be neither recognised nor mistaken: its pairs are rejected at every threshold. For
-    accuracy, precision, recall and F1 they count as judged wrongly, whatever they are.
+    A face that was not found can be neither recognised nor mistaken: its pairs count as judged wrongly, whatever they
+    are.
     """
-    similarities, genuine, folds = comparison.similarities, comparison.genuine, comparison.folds
-    thresholds = metrics.fold_thresholds(similarities, genuine, folds)
-    accepted = np.where(comparison.missed, ~genuine, similarities >= thresholds)
-    accuracies = [float(np.mean((accepted == genuine)[folds == fold])) for fold in np.unique(folds)]
+    return np.where(comparison.missed, ~comparison.genuine, comparison.similarities >= thresholds)
+
+
+def fold_accuracies(accepted: metrics.Mask, comparison: Comparison) -> list[float]:
+    """The part of each fold's pairs that was judged rightly."""
+    right = accepted == comparison.genuine
+    return [float(right[comparison.folds == fold].mean()) for fold in np.unique(comparison.folds)]
+
+
+def measure(comparison: Comparison) -> dict[str, Any]:
+    """The protocol's numbers, ready for JSON; a pair with a face that was not found is rejected at every threshold.
+
+    For accuracy, precision, recall and F1 it counts as judged wrongly: see `judge`.
+    """
+    similarities, genuine = comparison.similarities, comparison.genuine
+    thresholds = metrics.fold_thresholds(similarities, genuine, comparison.folds, comparison.missed)
+    accepted = judge(comparison, thresholds)
+    accuracies = fold_accuracies(accepted, comparison)
     precision, recall, f1 = metrics.precision_recall_f1(accepted, genuine)
     points = metrics.operating_points(similarities, genuine, comparison.people, FALSE_ACCEPT_RATES)
     return {
@@ -133,7 +160,7 @@ def evaluate(pairs: list[Pair], finder: FaceFinder) -> tuple[dict[str, Any], dic
 
     Detection and alignment are done once for all networks; a second network's numbers stand under reference_network.
     """
-    names = sorted({name for pair in pairs for name in (pair.first, pair.second)})
+    names = pictures_of(pairs)
     faces = {name: finder(name) for name in tqdm(names, desc="embed", unit="picture", disable=None)}
     comparisons = {
         network: compare(pairs, {name: face.embeddings[network] if face else None for name, face in faces.items()})
@@ -151,7 +178,7 @@ def evaluate(pairs: list[Pair], finder: FaceFinder) -> tuple[dict[str, Any], dic
         "intervals": INTERVALS,
         "failed_detections": [name for name, face in faces.items() if face is None],
     }
-    return numbers | {f"{network.replace(' ', '_')}": value for network, value in measured.items()}, comparisons
+    return numbers | {network.replace(" ", "_"): value for network, value in measured.items()}, comparisons
 
 
 def summary(numbers: Mapping[str, Any]) -> str:

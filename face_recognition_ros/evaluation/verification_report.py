@@ -10,7 +10,7 @@ from sklearn.metrics import det_curve, roc_curve
 from face_recognition_ros.evaluation import plots, references
 from face_recognition_ros.evaluation.faces import OURS, FaceFinder
 from face_recognition_ros.evaluation.report import Cell, Figure, Report, Section, Table, picture
-from face_recognition_ros.evaluation.verification import Comparison, Pair, evaluate, read_pairs, summary
+from face_recognition_ros.evaluation.verification import Comparison, Pair, evaluate, pictures_of, read_pairs, summary
 from face_recognition_ros.pictures import read_picture
 from face_recognition_ros.recognizer import Embedder, Recognizer
 
@@ -137,7 +137,7 @@ def _errors(pairs: list[Pair], ours: Comparison, threshold: float, finder: FaceF
         )
         caption = f"{title}: {len(wrong)}{f', the worst {WORST}' if len(wrong) > WORST else ''}"
         tables.append(Table(("similarity", "first", "second"), rows, caption))
-    names = sorted({name for pair in pairs for name in (pair.first, pair.second) if finder(name) is None})
+    names = [name for name in pictures_of(pairs) if finder(name) is None]
     if names:
         unseen = tuple((name, _thumbnail(name, finder)) for name in names[:WORST])
         tables.append(Table(("picture", ""), unseen, f"Faces not found: {len(names)}; the JSON file lists all of them"))

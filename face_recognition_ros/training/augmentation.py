@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from face_recognition_ros import masks
 from face_recognition_ros.alignment import TEMPLATE
-from face_recognition_ros.training.data.shards import CROP_SIZE, MARGIN, STORED_SIZE
-from face_recognition_ros.types import ByteArray
+from face_recognition_ros.training.data.shards import MARGIN, STORED_SIZE
+from face_recognition_ros.types import CROP_SIZE, ByteArray
 
 SMALL_SIDES = (24, 32, 40, 48, 64, 80)
 """Sides in pixels of a face in the photo, for low_resolution; a few, so that faces of one size are scaled together."""

@@ -1,10 +1,21 @@
-"""What every run leaves behind for a person: its learning curve as a table and as a picture."""
+"""What every run leaves behind: its last state, and its learning curve as a table and as a picture."""
 
 import csv
 from pathlib import Path
 
 import lightning as L
+from lightning.pytorch.callbacks import ModelCheckpoint
 from matplotlib.figure import Figure
+
+
+class Checkpoints(ModelCheckpoint):
+    """Lightning's, and one of the very end: Lightning's stops at the last one that was due by time or steps."""
+
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if self.last_model_path:
+            trainer.save_checkpoint(self.last_model_path)
+        else:
+            super().on_train_end(trainer, module)
 
 
 class LearningCurve(L.Callback):

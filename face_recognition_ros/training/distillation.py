@@ -67,7 +67,6 @@ class Distillation(FaceModule):
 
     def on_fit_start(self) -> None:
         """Fetches what must not be part of checkpoints: the bank and the teacher."""
-        super().on_fit_start()
         data = self.trainer.datamodule
         self.bank = data.training.targets.to(self.device)
         self.live_teacher = None

@@ -4,6 +4,9 @@ Run it as::
 
     .venv-training/bin/python -m face_recognition_ros.training.export \\
         --checkpoint CHECKPOINT --shards DIR --work DIR --output face_recognition_ros/models/face_embedding.onnx
+
+The calibration is measured on faces of shards that training leaves out, or with `--faces DIR` instead of `--shards` on
+identity folders of prepared crops: of people on whom the network was neither trained nor tested.
 """
 
 import argparse
@@ -25,14 +28,12 @@ from tqdm import tqdm
 
 from face_recognition_ros.embedding import METADATA_KEY
 from face_recognition_ros.gallery.calibration import Calibration
-from face_recognition_ros.training.data.shards import ShardIndex, decode_shards, read_index
+from face_recognition_ros.training.data.face_folder import FaceFolder
+from face_recognition_ros.training.data.shards import HELD_OUT, ShardIndex, centre_crops, decode_shards, read_index
 from face_recognition_ros.training.networks import create_network
-from face_recognition_ros.training.teacher import centre_crops
 from face_recognition_ros.types import CROP_SIZE
 
 PARITY = 1e-4
-HELD_OUT = 0.05
-"""Share of the identities that training leaves out; the same number as in the recipes."""
 ALL_DIFFERENT = "allagefaces"
 """A source without labels whose faces are all of different people, by its authors."""
 PER_IDENTITY = 20
@@ -62,7 +63,7 @@ def load_network(checkpoint: Path) -> tuple[nn.Module, Mapping[str, Any]]:
     if not {"hyper_parameters", "state_dict"} <= content.keys():
         raise ValueError(f"{checkpoint} is no checkpoint of `python -m face_recognition_ros.training fit`")
     chosen, prefix = content["hyper_parameters"], "network."
-    network = create_network(chosen["network"], chosen["embedding_size"], **(chosen["network_options"] or {}))
+    network = create_network(chosen["network"], chosen["embedding_size"], **(chosen.get("network_options") or {}))
     weights = {name[len(prefix) :]: v for name, v in content["state_dict"].items() if name.startswith(prefix)}
     network.load_state_dict(weights)
     return network.eval(), chosen
@@ -218,6 +219,13 @@ def held_out_crops(shards: Path, work: Path, share: float) -> tuple[npt.NDArray[
     return np.ascontiguousarray(centre_crops(decode_shards(shards, work / "faces.npy")[rows])), labels
 
 
+def folder_crops(folder: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.str_]]:
+    """Crops (N, 112, 112, 3) RGB of the people in identity folders, and their labels (N,)."""
+    faces = FaceFolder(folder, max_images=PER_IDENTITY)
+    crops = np.ascontiguousarray(centre_crops(faces.read(np.arange(len(faces)))))
+    return crops, np.array(faces.names)[faces.labels]
+
+
 def release(
     network: nn.Module, name: str, crops: npt.NDArray[np.uint8], labels: npt.NDArray[np.str_], output: Path
 ) -> str:
@@ -239,16 +247,21 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, required=True, help="a .ckpt of the training's default_root_dir")
-    parser.add_argument("--shards", type=Path, required=True, help="folder with index.csv and faces-*.tar")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--shards", type=Path, help="folder with index.csv and faces-*.tar")
+    source.add_argument("--faces", type=Path, help="folder with crops of people that were not trained on")
     parser.add_argument(
-        "--work", type=Path, required=True, help="folder with faces.npy, which is made if it is missing"
+        "--work", type=Path, default=Path("work"), help="with shards: folder for their faces.npy (%(default)s)"
     )
     parser.add_argument("--output", type=Path, required=True, help="the .onnx file to write; a .json goes beside it")
     parser.add_argument("--held-out", type=float, default=HELD_OUT, help="share that training left out (%(default)s)")
     arguments = parser.parse_args()
 
     network, chosen = load_network(arguments.checkpoint)
-    crops, labels = held_out_crops(arguments.shards, arguments.work, arguments.held_out)
+    if arguments.faces:
+        crops, labels = folder_crops(arguments.faces)
+    else:
+        crops, labels = held_out_crops(arguments.shards, arguments.work, arguments.held_out)
     print(f"{arguments.output}: {release(network, chosen['network'], crops, labels, arguments.output)}")
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 from torchmetrics import MeanMetric, Metric
 
 from face_recognition_ros.training.augmentation import Augmentation
-from face_recognition_ros.training.data.shards import CROP_SIZE, MARGIN
+from face_recognition_ros.training.data.shards import centre_crops
 from face_recognition_ros.training.networks import create_network, load_initial_weights
 
 FACES_PER_IDENTITY = 20
@@ -58,9 +58,10 @@ class FaceModule(L.LightningModule):
         self.losses = MeanMetric()
         self.held_out = Gathered()
 
-    def on_fit_start(self) -> None:
-        """Seeds what is drawn for augmentation: by rank, so that no two devices draw the same."""
-        self.generator.manual_seed(torch.initial_seed() + self.global_rank + 1000 * self.global_step)
+    def on_train_batch_start(self, batch: Any, _: int) -> None:
+        """Seeds what is drawn for this batch: the same where a stopped run goes on, and not on two devices."""
+        place = (torch.initial_seed(), self.global_rank, self.trainer.fit_loop.total_batch_idx)
+        self.generator.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
     def augmented(self, faces: Tensor) -> Tensor:
         """Stored faces -> (N, 3, 112, 112) float32 as the network is to see them."""
@@ -125,8 +126,7 @@ class Gathered(Metric):
 
 def middle(faces: Tensor) -> Tensor:
     """Stored faces (N, 128, 128, 3) uint8 -> (N, 3, 112, 112) float32 on the five-point template."""
-    inner = slice(MARGIN, MARGIN + CROP_SIZE)
-    return faces[:, inner, inner].permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
+    return centre_crops(faces).permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
 
 
 def all_pairs(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -33,16 +33,14 @@ from face_recognition_ros.errors import AlignmentError, ImageError
 from face_recognition_ros.gallery.calibration import Calibration, effective_count
 from face_recognition_ros.pictures import read_picture
 from face_recognition_ros.training.data.crops import choose_face, detect_faces
-from face_recognition_ros.training.data.shards import decode_shards, read_index
+from face_recognition_ros.training.data.shards import HELD_OUT, centre_crops, decode_shards, read_index
 from face_recognition_ros.training.export import (
     ALL_DIFFERENT,
-    HELD_OUT,
     PER_IDENTITY,
     embed,
     first_of_each,
     read_metadata,
 )
-from face_recognition_ros.training.teacher import centre_crops
 
 TARGET = 1e-3
 """The false accept rate that the accept line is for."""

@@ -252,13 +252,3 @@ def similarity_distillation(student: Tensor, teacher: Tensor, bank: Tensor, temp
     """
     wanted = torch.softmax(teacher @ bank.T / temperature, dim=1)
     return functional.cross_entropy(student @ bank.T / temperature, wanted)
-
-
-def relational_distillation(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean of (s_i . s_j - t_i . t_j)^2 over the pairs i != j of a batch of unit vectors (N, D) and (N, D').
-
-    The student should find the same faces alike, whatever the directions of its own space: the pairwise relation of
-    Park et al. 2019 (relational knowledge distillation, equation 3) on the similarities of Tung and Mori 2019.
-    """
-    error = (student @ student.T - teacher @ teacher.T) ** 2
-    return error.sum() / (len(student) * (len(student) - 1))  # a face with itself adds nothing

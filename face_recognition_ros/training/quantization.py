@@ -22,9 +22,8 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from sklearn.metrics import roc_curve
 
-from face_recognition_ros.training.data.shards import decode_shards, read_index
+from face_recognition_ros.training.data.shards import HELD_OUT, centre_crops, decode_shards, read_index
 from face_recognition_ros.training.export import (
-    HELD_OUT,
     PairScores,
     calibrate,
     embed,
@@ -34,7 +33,6 @@ from face_recognition_ros.training.export import (
     write_description,
     write_metadata,
 )
-from face_recognition_ros.training.teacher import centre_crops
 
 METHODS = {
     "minmax": CalibrationMethod.MinMax,

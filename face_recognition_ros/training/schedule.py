@@ -11,7 +11,9 @@ def share_done(trainer: L.Trainer) -> float:
     """0 at the start, 1 at the end: that of `max_steps`, `max_epochs` or `max_time`, whichever comes first.
 
     A run that follows the clock ends when it should on any machine, and goes on where it stopped: the time that has
-    passed is part of a checkpoint. Raises ValueError for a run without an end.
+    passed is part of a checkpoint. Several devices go by the clock of the first.
+
+    Raises ValueError for a run without an end.
     """
     shares = []
     if math.isfinite(steps := trainer.estimated_stepping_batches):
@@ -23,7 +25,7 @@ def share_done(trainer: L.Trainer) -> float:
                 shares.append(elapsed / max(elapsed + remaining, 1e-9))
     if not shares:
         raise ValueError("the learning rate follows the run's length: set trainer.max_steps, max_epochs or max_time")
-    return min(1.0, max(shares))
+    return float(trainer.strategy.broadcast(min(1.0, max(shares))))  # or weights would drift apart
 
 
 def one_cycle(share: float, warm_up: float) -> float:

@@ -8,7 +8,7 @@ import onnx
 import onnxruntime
 from tqdm import tqdm
 
-from face_recognition_ros.training.data.shards import CROP_SIZE, MARGIN
+from face_recognition_ros.training.data.shards import centre_crops
 
 FloatArray = npt.NDArray[np.float32]
 BATCH = 64
@@ -17,11 +17,6 @@ BATCH = 64
 def normalised(vectors: FloatArray) -> FloatArray:
     """Rows (N, D) scaled to unit length."""
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-def centre_crops(faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """(N, 128, 128, 3) stored faces -> (N, 112, 112, 3) on the five-point template."""
-    return faces[:, MARGIN : MARGIN + CROP_SIZE, MARGIN : MARGIN + CROP_SIZE]
 
 
 def with_dynamic_batch(model: Path) -> onnx.ModelProto:

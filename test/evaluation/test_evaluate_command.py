@@ -24,6 +24,7 @@ def test_verification_writes_numbers_diagrams_and_a_page(
     numbers = json.loads(out.read_text(encoding="utf-8"))
     wanted = {"model", "accuracy", "accuracy_std", "f1", "f1_threshold", "precision", "recall", "auc", "eer"}
     assert wanted | {"tar_at_far", "failed_detections", "reference_network"} <= numbers.keys()
+    assert list(numbers["tar_at_far"]) == ["0.01", "0.001", "0.0001"]
     assert numbers["reference_network"]["accuracy"] == numbers["accuracy"] == 1.0, "it is the same network"
     for name in ("roc", "det", "scores"):
         assert cv2.imread(str(tmp_path / f"faces_{name}.png")) is not None
@@ -38,13 +39,22 @@ def test_identification_writes_numbers_diagrams_and_a_page(
     assert "2 people, 2 videos of enrolled people and 4 of strangers" in capsys.readouterr().out
     numbers = json.loads((tmp_path / "videos.json").read_text(encoding="utf-8"))
     assert {"model", "rank1", "dir_at_fpir", "wrong_person_rate", "failed_detections"} <= numbers.keys()
+    assert list(numbers["dir_at_fpir"]) == ["0.1", "0.01", "0.001"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "videos.html", "videos.json", "videos_dir_fpir.png", "videos_scores.png",
     ]  # fmt: skip
 
 
+def test_the_numbers_may_go_to_a_file_of_any_name(pairs_folder: Path, tmp_path: Path) -> None:
+    data = ["--images", str(pairs_folder / "images"), "--pairs", str(pairs_folder / "pairs.txt")]
+    assert main(["evaluate", "verification", *data, "--json", str(tmp_path / "numbers")]) == 0
+    assert json.loads((tmp_path / "numbers").read_text(encoding="utf-8"))["pairs"] == 8
+    assert {"numbers.html", "numbers_roc.png"} <= {path.name for path in tmp_path.iterdir()}
+
+
 @pytest.mark.parametrize(
-    ("name", "reason"), [("numbers.html", "must end in .json"), ("no/numbers.json", "no folder no")]
+    ("name", "reason"),
+    [("numbers.html", "where the report goes"), ("no/numbers.json", "no folder no"), ("/", "/ is a folder")],
 )
 def test_a_place_that_cannot_be_written_is_refused_first(
     name: str, reason: str, capsys: pytest.CaptureFixture[str]

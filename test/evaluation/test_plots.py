@@ -59,6 +59,12 @@ def test_histograms_share_their_bins_and_have_area_one() -> None:
     assert [text.get_text() for text in legend.get_texts()] == ["genuine (50)", "impostor (500)", "threshold (0.450)"]
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_histogram_of_nothing_is_empty() -> None:
+    axes = plots.histogram({"genuine": np.array([]), "impostor": np.array([])}, "similarity").axes[0]
+    assert [bar.get_height() for bars in axes.containers for bar in bars] == [0] * 120
+
+
 def test_boxes_stand_at_their_medians() -> None:
     groups = {"a": np.array([1.0, 2.0, 3.0]), "b": np.array([5.0, 6.0, 9.0])}
     axes = plots.boxes(groups, "similarity", reference=4.0).axes[0]

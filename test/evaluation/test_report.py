@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import cv2
@@ -43,6 +44,35 @@ def test_the_page_holds_its_pictures_and_loads_nothing() -> None:
     assert thumbnail is not None
     assert thumbnail.shape == (112, 56, 3), "made smaller, not distorted"
     assert not re.search(r"https?://|<script|<link", page)
+
+
+def test_every_picture_has_words_for_who_cannot_see_it_and_no_heading_is_empty() -> None:
+    faces = Table(("", ""), ((picture(np.full((9, 9, 3), 90, np.uint8), "Ada"), "b"),))
+    page = html(example().and_section(Section("Faces", "", (faces,), (Figure("det", PNG),))))
+    words = re.findall(r'<img src="[^"]*" alt="([^"]*)"', page)
+    assert words == ["ROC", "Ada/1.jpg", "det", "Ada"]
+    assert re.findall(r"<th[^>]*>(.*?)</th>", page) == ["pair", "face"]
+
+
+class Nesting(HTMLParser):
+    """Raises AssertionError where an element is closed that is not the innermost open one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_elements_are_nested() -> None:
+    parser = Nesting()
+    parser.feed(html(example()))
+    assert parser.open == []
 
 
 def test_text_is_text() -> None:

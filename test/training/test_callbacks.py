@@ -1,4 +1,4 @@
-"""The learning curve: a table, a picture, and that it goes on after a stop."""
+"""The learning curve: a table, a picture, and that it goes on after a stop; the checkpoint of the end."""
 
 import csv
 from pathlib import Path
@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 REASON = "torch is not part of the node's environment; `make test-training` runs these in .venv-training"
-pytest.importorskip("torch", reason=REASON)
+torch = pytest.importorskip("torch", reason=REASON)
 
 import cv2  # noqa: E402
+import lightning as L  # noqa: E402
 
-from face_recognition_ros.training.callbacks import LearningCurve, draw, write_table  # noqa: E402
+from face_recognition_ros.training.callbacks import Checkpoints, LearningCurve, draw, write_table  # noqa: E402
+
+from .test_schedule import Line  # noqa: E402
 
 HISTORY = [{"step": 10, "epoch": 0, "auc": 0.5}, {"step": 20, "epoch": 1, "auc": 0.7, "loss": 2.0}]
 
@@ -36,3 +39,15 @@ def test_the_history_survives_a_stop() -> None:
     before.history = HISTORY
     after.load_state_dict(before.state_dict())
     assert after.history == HISTORY
+
+
+@pytest.mark.parametrize("every", [2, 100])
+def test_the_last_checkpoint_is_of_the_end(tmp_path: Path, every: int) -> None:
+    checkpoints = Checkpoints(save_last=True, save_top_k=0, every_n_train_steps=every, enable_version_counter=False)
+    trainer = L.Trainer(
+        default_root_dir=tmp_path, max_steps=3, callbacks=[checkpoints], logger=False, enable_progress_bar=False,
+        enable_model_summary=False, accelerator="cpu",
+    )  # fmt: skip
+    trainer.fit(Line())
+    assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 3
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]

@@ -15,11 +15,10 @@ import yaml  # noqa: E402
 
 from face_recognition_ros.training.__main__ import main  # noqa: E402
 from face_recognition_ros.training.data.distillation import DistillationData, known_labels  # noqa: E402
-from face_recognition_ros.training.data.shards import decode_shards, read_index  # noqa: E402
+from face_recognition_ros.training.data.shards import centre_crops, decode_shards, read_index  # noqa: E402
 from face_recognition_ros.training.distillation import live_teacher  # noqa: E402
 from face_recognition_ros.training.face_module import middle  # noqa: E402
 from face_recognition_ros.training.teacher import (  # noqa: E402
-    centre_crops,
     principal_projection,
     teacher_embeddings,
 )

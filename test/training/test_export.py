@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -77,6 +78,18 @@ def test_only_faces_of_known_people_make_pairs(shards: Path) -> None:
     assert faces_of_one == [6, 9]
     unlabelled = [label for row, label in zip(rows, labels, strict=True) if index.sources[row] == "allagefaces"]
     assert len(set(unlabelled)) == len(unlabelled) == 10
+
+
+def test_faces_to_calibrate_on_can_lie_in_identity_folders(tmp_path: Path) -> None:
+    for person, count in (("ann", 3), ("bob", export.PER_IDENTITY + 2)):
+        (tmp_path / person).mkdir()
+        for number in range(count):
+            picture = np.full((128, 128, 3), (10, 0, number), np.uint8)  # BGR
+            assert cv2.imwrite(str(tmp_path / person / f"{number:02d}.png"), picture)
+    crops, labels = export.folder_crops(tmp_path)
+    assert crops.shape == (3 + export.PER_IDENTITY, 112, 112, 3)
+    assert labels.tolist() == ["ann"] * 3 + ["bob"] * export.PER_IDENTITY
+    assert crops[2, 0, 0].tolist() == [2, 0, 10], "RGB"
 
 
 def test_pairs_are_counted_once_and_capped() -> None:

@@ -1,5 +1,7 @@
 """What all stages share: numbers on held-out faces, the plain middle of stored ones, the optimiser's groups."""
 
+from pathlib import Path
+
 import pytest
 
 REASON = "torch is not part of the node's environment; `make test-training` runs these in .venv-training"
@@ -77,3 +79,21 @@ def test_mixed_precision_leaves_pictures_and_objectives_exact(monkeypatch: pytes
     module = MetricLearning("tiny", 8, loss="contrastive", miner=None, augmentation=Augmentation(blur=1.0))
     _, losses = fit(module, steps=1, precision="bf16-mixed")
     assert losses[0] > 0
+
+
+def test_augmentation_is_the_same_after_a_stop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(NETWORKS, "tiny", TinyNetwork)
+    drawn: list[float] = []
+
+    class Noted(MetricLearning):
+        def augmented(self, faces: torch.Tensor) -> torch.Tensor:
+            crops = super().augmented(faces)
+            drawn.append(float(crops.sum()))
+            return crops
+
+    for steps, checkpoint in ((4, None), (2, None), (4, tmp_path / "two.ckpt")):
+        torch.manual_seed(0)
+        trainer, _ = fit(Noted("tiny", 8, loss="contrastive", miner=None), steps, checkpoint=checkpoint)
+        trainer.save_checkpoint(tmp_path / "two.ckpt")
+    assert drawn[:4] == drawn[4:]
+    assert len(set(drawn[:4])) == 4

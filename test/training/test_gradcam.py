@@ -113,6 +113,18 @@ def test_an_even_map_has_each_regions_area() -> None:
     assert attribution.shares(one_empty) == {"eyes": 1, "nose": 0, "mouth": 0}
 
 
+def test_a_network_without_gradients_gets_a_sentence(tmp_path: Path) -> None:
+    node = helper.make_node("DynamicQuantizeLinear", ["faces"], ["small", "scale", "zero"])
+    graph = helper.make_graph(
+        [node], "int8", [helper.make_tensor_value_info("faces", TensorProto.FLOAT, [1, 4])],
+        [helper.make_tensor_value_info("small", TensorProto.UINT8, [1, 4])],
+    )  # fmt: skip
+    path = tmp_path / "int8.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    with pytest.raises(BackendError, match=r"int8.onnx cannot be read into torch; Grad-CAM needs an fp32 network"):
+        attribution.differentiable(path)
+
+
 def test_without_torch_the_way_to_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attribution, "find_spec", lambda name: None if name == "onnx2torch" else "there")
     with pytest.raises(BackendError, match=r"needs onnx2torch.*make training-env"):
@@ -148,7 +160,7 @@ def test_people_seen_twice_are_explained_and_those_not_found_are_listed(
     recognizer = TemplateRecognizer(lambda crop: attribution.embed(network, [crop])[0])
     samples, failed = gradcam.collect(recognizer, tmp_path, count=9, seed=0)
     assert [sample.name for sample in samples] == ["Ada", "Dee"]
-    assert failed == [str(tmp_path / "Bea" / "1.png")]
+    assert failed == ["Bea/1.png"]
     changed = (samples[0].crops["masked"] != samples[0].crops["unmasked"]).any(axis=2)
     assert changed[85:105, 45:68].mean() > 0.9, "the mask covers the mouth"
     assert not changed[40:55].any(), "and leaves the eyes free"

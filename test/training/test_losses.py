@@ -16,7 +16,6 @@ from face_recognition_ros.training.losses import (  # noqa: E402
     create_loss,
     create_miner,
     create_pair_loss,
-    relational_distillation,
     similarity_distillation,
     squared_contrastive,
 )
@@ -233,14 +232,6 @@ def test_similarity_distillation_by_hand() -> None:
     large, small = math.e / (math.e + 1), 1 / (math.e + 1)
     expected = -(large * math.log(small) + small * math.log(large))
     assert similarity_distillation(student, teacher, bank, temperature=1.0).item() == pytest.approx(expected)
-
-
-def test_relational_distillation_by_hand() -> None:
-    student = torch.tensor([UNIT_X, UNIT_Y, TILTED])  # similarities 0, 0.6, 0.8
-    teacher = torch.tensor([UNIT_Y, UNIT_Y, UNIT_X])  # similarities 1, 0, 0
-    assert relational_distillation(student, teacher).item() == pytest.approx((1 + 0.36 + 0.64) / 3)
-    turned = torch.tensor([UNIT_Y, [-1.0, 0.0], [-0.8, 0.6]])  # by 90 degrees: the same relations
-    assert relational_distillation(student, turned).item() == pytest.approx(0, abs=1e-12)
 
 
 def test_wrong_names_and_options_are_answered_with_a_sentence() -> None:

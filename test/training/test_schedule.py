@@ -64,6 +64,13 @@ def test_the_clock_counts_when_it_is_ahead_of_the_steps(tmp_path: object, monkey
     assert [share for share, _ in line.seen] == pytest.approx([0.75] * 8 + [0.8, 0.9])
 
 
+def test_all_devices_go_by_the_clock_of_the_first(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    line, run = Line(), trainer(tmp_path, max_steps=3)
+    monkeypatch.setattr(run.strategy, "broadcast", lambda share, src=0: 0.25 if isinstance(share, float) else share)
+    run.fit(line)
+    assert line.seen == [(0.25, pytest.approx(0.5 * one_cycle(0.25, 0.2)))] * 3
+
+
 def test_a_run_without_an_end_has_no_schedule(tmp_path: object) -> None:
     with pytest.raises(ValueError, match="max_steps, max_epochs or max_time"):
         trainer(tmp_path, max_epochs=-1).fit(Line())

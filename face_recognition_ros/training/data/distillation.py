@@ -1,15 +1,17 @@
 """Faces together with the embeddings that a teacher network has given them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from face_recognition_ros.training.data.shards import ShardIndex, decode_shards, read_index
+from face_recognition_ros.training.data.batches import held_out_loader, training_loader
+from face_recognition_ros.training.data.shards import HELD_OUT, ShardIndex, decode_shards, read_index
 from face_recognition_ros.training.teacher import normalised, principal_projection, teacher_embeddings
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -47,9 +49,10 @@ class DistillationData(LightningDataModule):
         work: Path,
         embedding_size: int = 64,
         batch: int = 96,
-        held_out: float = 0.05,
+        held_out: float = HELD_OUT,
         workers: int = 0,
         threads: int = 2,
+        seed: int = 0,
     ) -> None:
         """Settings of the data.
 
@@ -62,11 +65,12 @@ class DistillationData(LightningDataModule):
             held_out: share of the identities that is never trained on.
             workers: processes that read faces; 0 is right for a CPU.
             threads: of the teacher.
+            seed: of the order.
         """
         super().__init__()
         self.shards, self.teacher, self.work = shards, teacher, work
         self.embedding_size, self.batch, self.held_out = embedding_size, batch, held_out
-        self.workers, self.threads = workers, threads
+        self.workers, self.threads, self.seed = workers, threads, seed
 
     def prepare_data(self) -> None:
         """Decodes the faces and embeds them with the teacher, unless the work folder has both."""
@@ -86,19 +90,11 @@ class DistillationData(LightningDataModule):
         self.training = FacesWithTargets(faces, targets, labels, np.flatnonzero(~held_out))
         self.validation = FacesWithTargets(faces, targets, labels, np.flatnonzero(held_out))
 
-    def train_dataloader(self) -> DataLoader[Batch]:
-        return DataLoader(
-            self.training, self.batch, shuffle=True, drop_last=True, num_workers=self.workers, collate_fn=as_it_is,
-            pin_memory=torch.cuda.is_available(), persistent_workers=self.workers > 0,
-        )  # fmt: skip
+    def train_dataloader(self) -> Any:
+        return training_loader(self, self.training)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
-        return DataLoader(self.validation, 128, num_workers=self.workers, collate_fn=as_it_is)
-
-
-def as_it_is(batch: Batch) -> Batch:
-    """A batch that needs no collating."""
-    return batch
+    def val_dataloader(self) -> Any:
+        return held_out_loader(self.validation, 128, self.workers)
 
 
 def known_labels(index: ShardIndex, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from face_recognition_ros.pictures import PICTURE_SUFFIXES, read_picture
-from face_recognition_ros.training.data.shards import CROP_SIZE, MARGIN, STORED_SIZE
+from face_recognition_ros.training.data.shards import MARGIN, STORED_SIZE
 from face_recognition_ros.training.data.splits import select_faces
+from face_recognition_ros.types import CROP_SIZE
 
 _SUFFIXES = tuple(PICTURE_SUFFIXES)
 

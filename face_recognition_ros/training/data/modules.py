@@ -7,9 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 from lightning import LightningDataModule
-from torch.utils.data import DistributedSampler
 
-from face_recognition_ros.training.data.batches import FacePart, IdentitySampler, LabelledFaces, PairPart, loader
+from face_recognition_ros.training.data.batches import (
+    FacePart,
+    LabelledFaces,
+    PairPart,
+    held_out_loader,
+    training_loader,
+)
 from face_recognition_ros.training.data.face_folder import FaceFolder
 from face_recognition_ros.training.data.pairs import Masks, build_pairs
 from face_recognition_ros.training.data.shards import ShardFaces, decode_shards
@@ -120,13 +125,13 @@ class IdentityData(LightningDataModule):
             )
 
     def train_dataloader(self) -> Any:
-        return _training_loader(self, self.parts[0], self.images_per_identity)
+        return training_loader(self, self.parts[0], self.images_per_identity)
 
     def val_dataloader(self) -> Any:
-        return loader(self.parts[1], self.batch, self.workers) if len(self.parts[1]) else []
+        return held_out_loader(self.parts[1], self.batch, self.workers) if len(self.parts[1]) else []
 
     def test_dataloader(self) -> Any:
-        return loader(self.parts[2], self.batch, self.workers) if len(self.parts[2]) else []
+        return held_out_loader(self.parts[2], self.batch, self.workers) if len(self.parts[2]) else []
 
 
 class PairData(LightningDataModule):
@@ -179,13 +184,13 @@ class PairData(LightningDataModule):
         _ = self.parts
 
     def train_dataloader(self) -> Any:
-        return _training_loader(self, self.parts[0])
+        return training_loader(self, self.parts[0])
 
     def val_dataloader(self) -> Any:
-        return loader(self.parts[1], self.batch, self.workers) if self.parts[1] else []
+        return held_out_loader(self.parts[1], self.batch, self.workers) if self.parts[1] else []
 
     def test_dataloader(self) -> Any:
-        return loader(self.parts[2], self.batch, self.workers) if self.parts[2] else []
+        return held_out_loader(self.parts[2], self.batch, self.workers) if self.parts[2] else []
 
     def _part(self, faces: LabelledFaces, rows: Rows) -> "PairPart":
         worn = None if self.source.masked_folder is None else faces.worn[rows]
@@ -207,22 +212,3 @@ def _check_parts(fractions: tuple[float, ...], parts: tuple[Rows, ...]) -> None:
                 f"the {name} part is empty: there are too few identities or images for its fraction, or the fractions "
                 "held out leave nothing; choose other fractions, another seed, or hold out images"
             )
-
-
-def _training_loader(data: IdentityData | PairData, part: Any, images_per_identity: int | None = None) -> Any:
-    """Full batches in an order that follows from seed and epoch; what fills no batch comes in another epoch."""
-    devices, device, epoch = 1, 0, 0
-    if data.trainer is not None:
-        devices, device = data.trainer.world_size, data.trainer.global_rank
-        epoch = data.trainer.fit_loop.epoch_progress.current.processed
-    if len(part) < data.batch * devices:
-        raise ValueError(
-            f"{len(part)} items for training fill no batch of {data.batch} on {devices} device(s); lower batch"
-        )
-    if images_per_identity is None:
-        sampler = DistributedSampler(part, devices, device, seed=data.seed, drop_last=True)
-    else:
-        sampler = IdentitySampler(part, data.batch, images_per_identity, devices, device, data.seed)
-    # Lightning tells a sampler its epoch as well, but in a resumed run only after the workers have begun to read.
-    sampler.set_epoch(epoch)
-    return loader(part, data.batch, data.workers, sampler)

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,17 @@ from PIL import Image
 from tqdm import tqdm
 
 from face_recognition_ros.training.data.splits import select_faces
+from face_recognition_ros.types import CROP_SIZE
 
 STORED_SIZE = 128  # pixels: a 112x112 aligned crop with MARGIN on each side
-CROP_SIZE = 112
 MARGIN = (STORED_SIZE - CROP_SIZE) // 2
+HELD_OUT = 0.05
+"""Share of the identities that no training sees: a network is calibrated on them when it is exported."""
+
+
+def centre_crops(faces: Any) -> Any:
+    """(N, 128, 128, 3) stored faces, an array or a tensor -> (N, 112, 112, 3) on the five-point template."""
+    return faces[:, MARGIN : MARGIN + CROP_SIZE, MARGIN : MARGIN + CROP_SIZE]
 
 
 @dataclass(frozen=True)
@@ -58,10 +66,11 @@ def decode_shards(folder: Path, cache: Path) -> npt.NDArray[np.uint8]:
 
     The array is written under a temporary name and renamed when whole, so a stopped run leaves nothing half done.
 
-    Raises ValueError when a shard holds another face than index.csv says at that place.
+    Raises ValueError when the shards or the cache do not hold the faces that index.csv lists.
     """
+    index = folder / "index.csv"
+    keys = read_index(folder).keys
     if not cache.exists():
-        keys = read_index(folder).keys
         partial = cache.with_suffix(".partial")
         shape = (len(keys), STORED_SIZE, STORED_SIZE, 3)
         faces = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
@@ -69,22 +78,33 @@ def decode_shards(folder: Path, cache: Path) -> npt.NDArray[np.uint8]:
         for shard in sorted(folder.glob("faces-*.tar")):
             with tarfile.open(shard) as tar:
                 for member in tqdm(tar, desc=f"decode {shard.name}", unit="face"):
-                    if Path(member.name).stem != keys[position]:
-                        raise ValueError(f"{shard}: face {member.name} stands where index.csv has {keys[position]}")
+                    listed = keys[position] if position < len(keys) else "no more"
+                    if Path(member.name).stem != listed:
+                        raise ValueError(f"{shard}: face {member.name} stands where index.csv has {listed}")
                     data = tar.extractfile(member)
                     assert data is not None, f"{member.name} in {shard} is not a file"
                     faces[position] = np.asarray(Image.open(io.BytesIO(data.read())).convert("RGB"))
                     position += 1
+        if position < len(keys):
+            raise ValueError(
+                f"{folder}: the shards hold {position} faces, but {index} lists {len(keys)}; one is missing"
+            )
         faces.flush()
         partial.rename(cache)
-    return np.load(cache, mmap_mode="r")  # type: ignore[no-any-return]
+    decoded: npt.NDArray[np.uint8] = np.load(cache, mmap_mode="r")
+    if len(decoded) != len(keys):
+        raise ValueError(
+            f"{cache} holds {len(decoded)} faces, but {index} lists {len(keys)}: "
+            "it was decoded from other shards; delete it, or choose another work folder"
+        )
+    return decoded
 
 
 class ShardFaces:
     """Data set of the faces whose identity index.csv knows; item -> ((128, 128, 3) uint8 RGB, label).
 
     `labels` (N,) int64 count through `names`, the identities' names; `worn` (N,) bool says which photos show a real
-    mask: index.csv does not say it of any face with a name, so none.
+    mask: index.csv does not say it of any face with a name, so none. Who is held out for calibration is left out.
     """
 
     def __init__(
@@ -94,15 +114,17 @@ class ShardFaces:
         min_images: int = 1,
         max_images: int | None = None,
         identities: Collection[str] | None = None,
+        held_out: float = HELD_OUT,
     ) -> None:
         """Reads index.csv; the shards are decoded into `cache` (see decode_shards) when the first face is asked for.
 
-        The limits are those of splits.select_faces. Raises ValueError where no face is left.
+        The limits are those of splits.select_faces, `held_out` is that of ShardIndex.held_out. Raises ValueError where
+        no face is left.
         """
         self._folder, self._cache = folder, cache
         index = read_index(folder)
-        self._stored = len(index)
-        selection = select_faces(index.identities, min_images, max_images, identities)
+        known = np.where(index.held_out(held_out), "", index.identities)
+        selection = select_faces(known, min_images, max_images, identities)
         self.rows, self.labels, self.names = selection.rows, selection.labels, selection.names
         self.worn = np.zeros(len(self.rows), np.bool_)
 
@@ -119,10 +141,4 @@ class ShardFaces:
     @cached_property
     def _faces(self) -> npt.NDArray[np.uint8]:
         """Opened late: each worker maps the file itself, and a data set that was not read from can be sent to it."""
-        faces = decode_shards(self._folder, self._cache)
-        if len(faces) != self._stored:
-            raise ValueError(
-                f"{self._cache} holds {len(faces)} faces, but {self._folder / 'index.csv'} lists {self._stored}: "
-                "it was decoded from other shards; delete it, or choose another work folder"
-            )
-        return faces
+        return decode_shards(self._folder, self._cache)

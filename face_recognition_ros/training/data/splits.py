@@ -23,7 +23,7 @@ class Selection:
 
 
 def select_faces(
-    identities: Sequence[str],
+    identities: Sequence[str] | npt.NDArray[np.str_],
     min_images: int = 1,
     max_images: int | None = None,
     only: Collection[str] | None = None,

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason=REASON)
 pytest.importorskip("lightning", reason=REASON)
 
 from lightning import LightningModule, Trainer  # noqa: E402
+from lightning.pytorch.callbacks import ModelCheckpoint  # noqa: E402
 from pytorch_metric_learning.utils import common_functions  # noqa: E402
 
 from face_recognition_ros.training.data.batches import FacePart, IdentitySampler  # noqa: E402
@@ -234,20 +235,24 @@ class Counting(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def test_lightning_takes_a_new_order_every_epoch_and_the_right_one_after_a_stop(folder: Path, tmp_path: Path) -> None:
-    def train(epochs: int, checkpoint: Path | None = None) -> tuple[list[list[int]], Trainer]:
-        data = IdentityData(FaceSource(folder), batch=40, images_per_identity=4, validation=0.0, workers=1)
+@pytest.mark.parametrize("images_per_identity", [None, 4])
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("stop", [2, 3, 5])
+def test_lightning_takes_a_new_order_every_epoch_and_goes_on_where_it_stopped(
+    folder: Path, tmp_path: Path, images_per_identity: int | None, workers: int, stop: int
+) -> None:
+    def train(steps: int, checkpoint: Path | None = None) -> list[list[int]]:
+        source = FaceSource(folder)
+        data = IdentityData(source, 40, images_per_identity, validation=0.0, workers=workers)
         model = Counting()
+        checkpoints = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=stop, save_top_k=-1)
         trainer = Trainer(
-            max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False,
-            enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path,
+            max_steps=steps, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+            default_root_dir=tmp_path, callbacks=[checkpoints],
         )  # fmt: skip
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
-        return model.seen, trainer
+        return model.seen
 
-    whole, _ = train(2)
-    first, trainer = train(1)
-    trainer.save_checkpoint(tmp_path / "stopped.ckpt")
-    second, _ = train(2, tmp_path / "stopped.ckpt")
-    assert whole[:3] != whole[3:]
-    assert whole == first + second
+    whole = train(9)
+    assert whole[:3] != whole[3:6]
+    assert train(9, tmp_path / f"step={stop}.ckpt") == whole[stop:]

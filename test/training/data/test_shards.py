@@ -34,6 +34,16 @@ def test_another_face_than_the_index_says_is_refused(shards: Path, tmp_path: Pat
     assert not (tmp_path / "faces.npy").exists()
 
 
+def test_shards_that_lack_faces_or_have_more_are_refused(shards: Path, tmp_path: Path) -> None:
+    (tmp_path / "faces-0.tar").write_bytes((shards / "faces-0.tar").read_bytes())
+    lines = (shards / "index.csv").read_text().splitlines()
+    for listed, complaint in ((60, "hold 30 faces, but .* lists 60"), (29, "stands where index.csv has no more")):
+        (tmp_path / "index.csv").write_text("\n".join(lines[: listed + 1]))
+        with pytest.raises(ValueError, match=complaint):
+            decode_shards(tmp_path, tmp_path / "faces.npy")
+        assert not (tmp_path / "faces.npy").exists()
+
+
 def test_no_person_is_on_both_sides_of_the_split(shards: Path) -> None:
     index = read_index(shards)
     held_out = index.held_out(0.4)
@@ -58,6 +68,15 @@ def test_the_data_set_has_the_faces_whose_identity_is_known(shards: Path, tmp_pa
     assert not faces.worn.any()
 
 
+def test_nobody_whom_the_calibration_is_measured_on_is_in_the_data_set(shards: Path, tmp_path: Path) -> None:
+    index = read_index(shards)
+    held_out = index.held_out(0.4)
+    faces = ShardFaces(shards, tmp_path / "faces.npy", held_out=0.4)
+    named = {row for row, identity in enumerate(index.identities) if identity}
+    assert named & set(np.flatnonzero(held_out)), "there are some to leave out"
+    assert set(faces.rows.tolist()) == named - set(np.flatnonzero(held_out))
+
+
 def test_identities_can_be_chosen_and_limited(shards: Path, tmp_path: Path) -> None:
     faces = ShardFaces(shards, tmp_path / "faces.npy", max_images=3, identities=["celeba:1", "celeba:4"])
     assert faces.names == ("celeba:1", "celeba:4")
@@ -76,4 +95,4 @@ def test_shards_are_decoded_only_when_a_face_is_asked_for(shards: Path, tmp_path
 def test_a_cache_of_other_shards_is_refused(shards: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "faces.npy", np.zeros((2, 128, 128, 3), np.uint8))
     with pytest.raises(ValueError, match=r"faces\.npy holds 2 faces, but .*index\.csv lists 60"):
-        ShardFaces(shards, tmp_path / "faces.npy").read([0])
+        decode_shards(shards, tmp_path / "faces.npy")
