@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from face_recognition_ros.embedding import METADATA_KEY
 from face_recognition_ros.gallery.calibration import Calibration
+from face_recognition_ros.runtime.onnx_runtime import OnnxRuntimeSession
 from face_recognition_ros.training.data.face_folder import FaceFolder
 from face_recognition_ros.training.data.shards import HELD_OUT, ShardIndex, centre_crops, decode_shards, read_index
 from face_recognition_ros.training.networks import create_network
@@ -87,9 +87,9 @@ def export_onnx(network: nn.Module, path: Path) -> None:
 
 def embed(model: Path, crops: npt.NDArray[np.uint8], batch: int = 64) -> npt.NDArray[np.float32]:
     """(N, 112, 112, 3) uint8 RGB -> (N, D) float32, by ONNX Runtime."""
-    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    session = OnnxRuntimeSession(model)
     starts = tqdm(range(0, len(crops), batch), desc=f"embed with {model.name}", unit="batch")
-    return np.concatenate([session.run(None, {"faces": crops[start : start + batch]})[0] for start in starts])
+    return np.concatenate([session.run({"faces": crops[start : start + batch]})[0] for start in starts])
 
 
 def check_parity(network: nn.Module, model: Path, crops: npt.NDArray[np.uint8]) -> float:

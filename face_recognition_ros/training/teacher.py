@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 from tqdm import tqdm
 
+from face_recognition_ros.runtime.onnx_runtime import OnnxRuntimeSession
 from face_recognition_ros.training.data.shards import centre_crops
 
 FloatArray = npt.NDArray[np.float32]
@@ -40,15 +40,14 @@ def teacher_embeddings(model: Path, faces: npt.NDArray[np.uint8], cache: Path, t
     `model` takes (N, 3, 112, 112) RGB, (x - 127.5) / 128. The result is kept in `cache`.
     """
     if not cache.exists():
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        graph = with_dynamic_batch(model).SerializeToString()
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        name = session.get_inputs()[0].name
+        batched = cache.with_name("teacher.onnx")
+        onnx.save(with_dynamic_batch(model), batched)
+        session = OnnxRuntimeSession(batched, threads)
+        [name] = session.inputs
 
         def embed(crops: npt.NDArray[np.uint8]) -> FloatArray:
             pixels = (crops.transpose(0, 3, 1, 2).astype(np.float32) - 127.5) / 128
-            return normalised(session.run(None, {name: pixels})[0])
+            return normalised(session.run({name: pixels})[0])
 
         blocks = []
         for start in tqdm(range(0, len(faces), BATCH), desc="teacher", unit="batch"):

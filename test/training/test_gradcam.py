@@ -13,7 +13,6 @@ pytest.importorskip("pytorch_grad_cam", reason=REASON)
 
 import cv2  # noqa: E402
 import onnx  # noqa: E402
-import onnxruntime  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from face_recognition_ros.alignment import TEMPLATE, align_face  # noqa: E402
@@ -22,6 +21,7 @@ from face_recognition_ros.evaluation import attribution, gradcam  # noqa: E402
 from face_recognition_ros.models import find_model  # noqa: E402
 from face_recognition_ros.quality import assess  # noqa: E402
 from face_recognition_ros.recognizer import FaceView  # noqa: E402
+from face_recognition_ros.runtime.onnx_runtime import OnnxRuntimeSession  # noqa: E402
 from face_recognition_ros.types import ByteArray, Detection, FloatArray  # noqa: E402
 
 EYE_CELLS = np.s_[5:7, 3:11]
@@ -76,8 +76,7 @@ def test_the_released_file_keeps_its_numbers_and_gets_gradients() -> None:
     model = find_model("face_embedding").path
     crops = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), np.uint8)
     network = attribution.differentiable(model)
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    (expected,) = session.run(None, {"faces": crops[..., ::-1]})
+    (expected,) = OnnxRuntimeSession(model).run({"faces": crops[..., ::-1]})
     assert np.abs(attribution.embed(network, list(crops)) - expected).max() < 1e-4
     assert network(attribution.as_batch(list(crops))).requires_grad
     partners = np.roll(expected, 1, axis=0)
