@@ -219,6 +219,15 @@ def held_out_crops(shards: Path, work: Path, share: float) -> tuple[npt.NDArray[
     return np.ascontiguousarray(centre_crops(decode_shards(shards, work / "faces.npy")[rows])), labels
 
 
+def add_held_out_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments --shards, --work and --held-out, for commands that judge a network on held-out faces of shards."""
+    parser.add_argument("--shards", type=Path, required=True, help="folder with index.csv and faces-*.tar")
+    parser.add_argument(
+        "--work", type=Path, required=True, help="folder with faces.npy, which is made if it is missing"
+    )
+    parser.add_argument("--held-out", type=float, default=HELD_OUT, help="share that training left out (%(default)s)")
+
+
 def folder_crops(folder: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.str_]]:
     """Crops (N, 112, 112, 3) RGB of the people in identity folders, and their labels (N,)."""
     faces = FaceFolder(folder, max_images=PER_IDENTITY)

@@ -33,10 +33,11 @@ from face_recognition_ros.errors import AlignmentError, ImageError
 from face_recognition_ros.gallery.calibration import Calibration, effective_count
 from face_recognition_ros.pictures import read_picture
 from face_recognition_ros.training.data.crops import choose_face, detect_faces
-from face_recognition_ros.training.data.shards import HELD_OUT, centre_crops, decode_shards, read_index
+from face_recognition_ros.training.data.shards import centre_crops, decode_shards, read_index
 from face_recognition_ros.training.export import (
     ALL_DIFFERENT,
     PER_IDENTITY,
+    add_held_out_arguments,
     embed,
     first_of_each,
     read_metadata,
@@ -244,11 +245,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="the exported network, with its calibration")
-    parser.add_argument("--shards", type=Path, required=True, help="folder with index.csv and faces-*.tar")
-    parser.add_argument(
-        "--work", type=Path, required=True, help="folder with faces.npy, which is made if it is missing"
-    )
-    parser.add_argument("--held-out", type=float, default=HELD_OUT, help="share that training left out (%(default)s)")
+    add_held_out_arguments(parser)
     parser.add_argument("--utkface", type=Path, help="folder of pictures with UTKFace's names")
     parser.add_argument("--detector", choices=list(DETECTORS), default="mtcnn", help="for --utkface (%(default)s)")
     parser.add_argument("--detector-model", default="", help="its model file; yunet needs one")

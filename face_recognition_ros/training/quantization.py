@@ -24,9 +24,10 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from sklearn.metrics import roc_curve
 
-from face_recognition_ros.training.data.shards import HELD_OUT, centre_crops, decode_shards, read_index
+from face_recognition_ros.training.data.shards import centre_crops, decode_shards, read_index
 from face_recognition_ros.training.export import (
     PairScores,
+    add_held_out_arguments,
     calibrate,
     embed,
     held_out_crops,
@@ -175,12 +176,8 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="the exported network, with its metadata")
-    parser.add_argument("--shards", type=Path, required=True, help="folder with index.csv and faces-*.tar")
-    parser.add_argument(
-        "--work", type=Path, required=True, help="folder with faces.npy, which is made if it is missing"
-    )
+    add_held_out_arguments(parser)
     parser.add_argument("--output", type=Path, required=True, help="the .onnx file to write; a .json goes beside it")
-    parser.add_argument("--held-out", type=float, default=HELD_OUT, help="share that training left out (%(default)s)")
     parser.add_argument("--faces", type=int, default=256, help="training faces that set the ranges (%(default)s)")
     parser.add_argument("--method", choices=list(METHODS), default=Scheme.method, help="(%(default)s)")
     parser.add_argument("--keep", nargs="*", choices=KINDS, default=Scheme.keep, help="stays float32 (%(default)s)")
