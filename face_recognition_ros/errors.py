@@ -1,5 +1,7 @@
 """The errors this package raises on purpose; each message is a sentence for a person."""
 
+import enum
+
 
 class FaceRecognitionError(Exception):
     """Base of all of them: what was wrong, where, and what would be right."""
@@ -29,8 +31,37 @@ class UnknownIdentityError(GalleryError):
     """An identity id or name that the gallery does not hold."""
 
 
+class EnrollmentFailure(enum.IntEnum):
+    """Why somebody was not enrolled. The numbers are those of the result of face_recognition_msgs/Enroll."""
+
+    NONE = 0
+    """They were."""
+    NO_FACE = 1
+    """Nobody was seen, or not the one who was meant."""
+    SEVERAL_FACES = 2
+    """More than one face, and nothing said which."""
+    FACE_LOST = 3
+    """The face that was being learned left the view."""
+    TIMEOUT = 4
+    """The time was over before there were enough looks, and not for their quality."""
+    QUALITY = 5
+    """The face was seen, but hardly ever well enough."""
+    ALREADY_KNOWN = 6
+    """The gallery knows the face under another name."""
+    DISAGREEMENT = 7
+    """The looks do not show one person, or not the one who has that name."""
+    CANCELED = 8
+    """By whoever asked for it."""
+    REFUSED = 9
+    """Not possible now, or not with these values."""
+
+
 class EnrollmentError(FaceRecognitionError):
-    """An enrolment that did not happen: no face, several faces, or too poor a quality."""
+    """An enrolment that did not happen, and what kind of reason it has."""
+
+    def __init__(self, sentence: str, failure: EnrollmentFailure = EnrollmentFailure.REFUSED) -> None:
+        super().__init__(sentence)
+        self.failure = failure
 
 
 class SettingsError(FaceRecognitionError):

@@ -79,7 +79,7 @@ class IdentityStatus(enum.IntEnum):
     """What is known of the person on a track. The numbers are those of face_recognition_msgs/FaceIdentity."""
 
     UNKNOWN = 0
-    """Judged, and nobody of the gallery is near enough."""
+    """Judged, and nobody who has a name is near enough."""
     KNOWN = 1
     """Over the accept line, and by a margin over the runner-up."""
     AMBIGUOUS = 2
@@ -95,9 +95,11 @@ class Candidate:
     identity_id: str
     name: str
     similarity: float
-    """Cosine of probe and best template, -1 to 1."""
+    """Cosine of the looks and of the person's templates, each taken together, -1 to 1."""
     confidence: float
     """Calibrated probability that probe and candidate are the same person, 0 to 1."""
+    remembered: bool = False
+    """A stranger who was never given a name: `name` is generated."""
 
     @property
     def percentage(self) -> str:
@@ -113,11 +115,19 @@ class Decision:
     candidates: tuple[Candidate, ...] = ()
     accept_similarity: float = 1.0
     """The accept line in force: similarity a candidate needed to be named."""
+    stranger: Candidate | None = None
+    """A remembered stranger whom the face is; only where the status is unknown."""
 
     @property
     def identity(self) -> Candidate | None:
         """The person, where the status is known; else None."""
         return self.candidates[0] if self.status is IdentityStatus.KNOWN else None
+
+    @property
+    def identity_id(self) -> str:
+        """Of the person or remembered stranger whom the face is; empty where it is nobody of the gallery."""
+        found = self.identity or self.stranger
+        return found.identity_id if found else ""
 
     @property
     def similarity(self) -> float:
@@ -141,6 +151,8 @@ class RecognizedFace:
     decision: Decision
     embedding: FloatArray | None
     """(D,) float32 unit vector of this frame's look; None where the face was not fit to be embedded."""
+    crop: ByteArray | None = None
+    """(112, 112, 3) uint8 BGR, the aligned face; None where the face was not fit to be embedded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,3 +167,11 @@ class Identity:
     """Seconds since the epoch."""
     updated: float
     """Seconds since the epoch."""
+    observed: int = 0
+    """How many of the templates were learned in passing; the others were enrolled."""
+    remembered: bool = False
+    """A stranger who was never given a name: `name` is generated."""
+    consent: str = ""
+    """What the person agreed to, in the words of whoever asked."""
+    expires: float | None = None
+    """Seconds since the epoch from which on the person is forgotten; None: never."""
