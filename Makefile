@@ -14,7 +14,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; v = sys.version_info; v[:2] in ((3, 11)
 	f"Python 3.11 or 3.12 is needed, $(PYTHON) is {v[0]}.{v[1]}: name another, for example make setup PYTHON=python3.12")'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format training-env test-training peers-env compare-mtcnn bench clean
+.PHONY: help setup demo test lint format training-env test-training peers-env compare-mtcnn bench bench-search clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -51,13 +51,16 @@ compare-mtcnn: setup peers-env ## compare our MTCNN with facenet-pytorch's, writ
 bench: setup ## measure latency, frame loss, CPU and memory of the running node (ARGS="--help")
 	@$(BIN)/python benchmarks/node_benchmark.py $(ARGS)
 
-clean: ## delete what set-up, builds and runs have made (.venv-training and .venv-peers stay)
+bench-search: .venv-search-peers/.done/dependencies ## measure the gallery's search beside faiss and usearch (ARGS="--help")
+	@PYTHONPATH=. .venv-search-peers/bin/python benchmarks/gallery_search.py $(ARGS)
+
+clean: ## delete what set-up, builds and runs have made (.venv-training, -peers and -search-peers stay)
 	rm -rf $(VENV) build install log demo-output *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # --- set-up, step by step -------------------------------------------------------------------------------------------
 
 # An environment with the pip that reads dependency groups.
-ENVIRONMENTS := $(VENV) .venv-training .venv-peers
+ENVIRONMENTS := $(VENV) .venv-training .venv-peers .venv-search-peers
 $(ENVIRONMENTS:=/.done/environment): %/.done/environment:
 	@$(CHECK_PYTHON)
 	@echo "==> $*: $$($(PYTHON) --version)"

@@ -38,7 +38,7 @@ setup(
     entry_points={
         "console_scripts": [
             "face-recognition = face_recognition_ros.cli:main",
-            "face_recognition_node = face_recognition_ros.node.face_recognition_node:main",
+            "face_recognition_node = face_recognition_ros.node.process:main",
         ],
     },
 )

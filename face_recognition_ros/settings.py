@@ -56,6 +56,12 @@ class Settings:
     )
 
     gallery: str = setting("", "gallery file, made where there is none; empty: kept in memory and lost at the end")
+    gallery_key: str = setting(
+        "", "file with the key of an encrypted gallery, made with the gallery; empty: not encrypted"
+    )
+    store_crops: bool = setting(
+        False, "keep the aligned face with each enrolled template, so that another network can take the gallery over"
+    )
     target_false_accept_rate: float = setting(
         0.001, "how often a stranger may be called by anybody's name, whatever the gallery's size", low=1e-7, high=0.1,
         live=True,
@@ -72,6 +78,20 @@ class Settings:
     enrollment_timeout: float = setting(
         20.0, "seconds after which an enrolment gives up", low=1.0, high=600.0, live=True
     )
+
+    learn_observed: bool = setting(
+        True, "learn further looks of people who are recognised beyond doubt; they never outvote the enrolled ones",
+        live=True,
+    )  # fmt: skip
+    remember_unknown: bool = setting(
+        False,
+        "give strangers an id after three agreeing looks, so that they can be told apart and named later",
+        live=True,
+    )
+    unknown_max_age: float = setting(
+        86400.0, "seconds after which a remembered stranger who is not seen again is forgotten", low=60.0, high=3.2e7,
+        live=True,
+    )  # fmt: skip
 
     track_max_age: float = setting(
         1.0, "seconds for which a face may be out of sight and keep its track", low=0.05, high=30
