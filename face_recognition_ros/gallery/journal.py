@@ -1,76 +1,111 @@
 """The gallery's journal: what every revision changed, and what it takes to undo it. It never holds an embedding."""
 
 import json
-import sqlite3
 from typing import Any
 
 from face_recognition_ros.errors import GalleryError
-from face_recognition_ros.gallery.rows import (
-    delete_identity,
-    find_identity,
-    insert_identity,
-    read_revision,
-    set_name,
-    touch,
-)
+from face_recognition_ros.gallery.rows import Rows
+from face_recognition_ros.gallery.sealing import place
+from face_recognition_ros.types import Identity
+
+REVISIONS_KEPT = 10_000
+"""So far back one can undo, and be told what has changed since."""
+FIELDS = ("name", "remembered", "consent", "expires")
+"""What a change of an identity can change, apart from her templates."""
+
+_UNDOABLE = "operation IN ('enroll', 'rename', 'merge', 'consent', 'import')"
 
 
-def record(db: sqlite3.Connection, operation: str, now: float, **detail: Any) -> None:
-    """Counts the revision up and writes what it takes to undo the operation."""
-    db.execute("UPDATE meta SET value = value + 1 WHERE key = 'revision'")
-    db.execute("INSERT INTO journal VALUES (?, ?, ?, ?)", (read_revision(db), operation, json.dumps(detail), now))
+def record(rows: Rows, operation: str, **detail: Any) -> None:
+    """Counts the revision up and writes what it takes to undo the operation; without a detail it is no undo step.
+
+    former: of everybody concerned, the fields that were changed as they were before; None for who was not there, all
+    FIELDS and created for who is no more. added: ids of new templates. moved: ids of templates by former owner.
+    """
+    rows.revision += 1
+    rows.db.execute("UPDATE meta SET value = ? WHERE key = 'revision'", (rows.revision,))
+    entry = (rows.revision, operation, _sealed(rows, rows.revision, detail), rows.now)
+    rows.db.execute("INSERT INTO journal (revision, operation, detail, time) VALUES (?, ?, ?, ?)", entry)
+    for table in ("journal", "gone"):
+        rows.db.execute(f"DELETE FROM {table} WHERE revision <= ?", (rows.revision - REVISIONS_KEPT,))
 
 
-def undo_last(db: sqlite3.Connection, now: float) -> str:
-    """Takes back the latest enroll, rename or merge that still stands, and its entry; see GalleryStore.undo."""
-    last = db.execute(
-        "SELECT revision, operation, detail FROM journal WHERE operation IN ('enroll', 'rename', 'merge')"
-        " ORDER BY revision DESC LIMIT 1"
+def former_state(identity: Identity, fields: Any = (*FIELDS, "created")) -> dict[str, Any]:
+    """Those fields of an identity, for `record`."""
+    return {field: getattr(identity, field) for field in fields}
+
+
+def undo_last(rows: Rows) -> str:
+    """Takes back the latest change that still stands, and its entry; see GalleryStore.undo."""
+    last = rows.db.execute(
+        f"SELECT revision, operation, detail FROM journal WHERE {_UNDOABLE} ORDER BY revision DESC LIMIT 1"
     ).fetchone()
     if last is None:
         raise GalleryError("There is nothing to undo in the gallery.")
-    undone, operation, detail = last[0], last[1], json.loads(last[2])
-    sentence = {"enroll": _undo_enroll, "rename": _undo_rename, "merge": _undo_merge}[operation](db, detail, now)
-    db.execute("DELETE FROM journal WHERE revision = ?", (undone,))
-    record(db, "undo", now, undone=undone)
+    undone, operation, detail = last[0], last[1], _unsealed(rows, last[0], last[2])
+    sentence = _sentence(rows, operation, detail)
+    for identity_id, former in detail["former"].items():
+        if former is None:
+            rows.delete(identity_id)
+        elif "created" in former:
+            rows.insert(identity_id, **former)
+        else:
+            rows.update(identity_id, **former)
+    for identity_id, templates in detail.get("moved", {}).items():
+        rows.move(templates, identity_id)
+    rows.remove(detail.get("added", []))
+    rows.db.execute("DELETE FROM journal WHERE revision = ?", (undone,))
+    record(rows, "undo")
+    rows.mark_traces()
     return sentence
 
 
-def strike_out(db: sqlite3.Connection, identity_id: str) -> None:
-    """Removes all entries that concern a person, or anybody who was merged into her."""
-    gone = {identity_id}
-    entries = db.execute("SELECT revision, operation, detail FROM journal ORDER BY revision DESC").fetchall()
-    for entry, operation, detail in entries:  # newest first: who was merged into an absorbed one is found as well
-        involved = json.loads(detail).get("identities", [])
-        if gone.isdisjoint(involved):
+def strike_out(rows: Rows, people: set[str]) -> None:
+    """Removes all that the journal says of these people, and of anybody who was merged into them."""
+    gone = set(people)
+    entries = rows.db.execute(
+        f"SELECT revision, operation, detail FROM journal WHERE {_UNDOABLE} ORDER BY revision DESC"
+    )
+    for revision, operation, sealed in entries.fetchall():  # newest first: it finds who was merged into an absorbed one
+        detail = _unsealed(rows, revision, sealed)
+        concerned = detail["former"].keys()
+        if gone.isdisjoint(concerned):
             continue
         if operation == "merge":
-            gone.update(involved)
-        db.execute("DELETE FROM journal WHERE revision = ?", (entry,))
+            gone.update(concerned)
+        others = {person: former for person, former in detail["former"].items() if person not in gone}
+        if others:  # of an import: it can still be undone for them
+            kept = _sealed(rows, revision, {**detail, "former": others})
+            rows.db.execute("UPDATE journal SET detail = ? WHERE revision = ?", (kept, revision))
+        else:
+            rows.db.execute("DELETE FROM journal WHERE revision = ?", (revision,))
 
 
-def _undo_enroll(db: sqlite3.Connection, detail: dict[str, Any], now: float) -> str:
-    person = find_identity(db, detail["identities"][0])
-    if detail["created"]:
-        delete_identity(db, person.identity_id)
-        return f"Undid the enrolment of {person.name!r}, who is no longer in the gallery."
-    db.executemany("DELETE FROM templates WHERE id = ?", [(template,) for template in detail["templates"]])
-    touch(db, person.identity_id, now)
-    return f"Undid an enrolment of {person.name!r}: {len(detail['templates'])} of the templates removed."
+def _sentence(rows: Rows, operation: str, detail: dict[str, Any]) -> str:
+    former: dict[str, dict[str, Any] | None] = detail["former"]
+    if operation == "import":
+        added = sum(state is None for state in former.values())
+        return f"Undid an import: {added} people are gone again, {len(former) - added} have lost what it brought them."
+    (first, state), *more = former.items()
+    name = rows.find(first).name
+    if state is None:
+        return f"Undid the enrolment of {name!r}, who is no longer in the gallery."
+    if operation == "enroll" and "name" in state:
+        return f"Undid the enrolment of {name!r}, who is {state['name']!r} again."
+    if operation == "enroll":
+        return f"Undid an enrolment of {name!r}: {len(detail['added'])} of the templates removed."
+    if operation == "rename":
+        return f"Undid a renaming: {name!r} is {state['name']!r} again."
+    if operation == "consent":
+        return f"Undid a change of consent: {name!r} is kept as it was agreed before."
+    absorbed = more[0][1] or {}
+    return f"Undid a merging: {state.get('name', name)!r} and {absorbed['name']!r} are two people again."
 
 
-def _undo_rename(db: sqlite3.Connection, detail: dict[str, Any], now: float) -> str:
-    person = find_identity(db, detail["identities"][0])
-    set_name(db, person.identity_id, detail["old_name"])
-    touch(db, person.identity_id, now)
-    return f"Undid a renaming: {person.name!r} is {detail['old_name']!r} again."
+def _sealed(rows: Rows, revision: int, detail: dict[str, Any]) -> bytes:
+    return rows.seal.seal(json.dumps(detail).encode(), place("journal", revision, "detail"))
 
 
-def _undo_merge(db: sqlite3.Connection, detail: dict[str, Any], now: float) -> str:
-    kept, absorbed = detail["identities"]
-    name = detail["name"]
-    insert_identity(db, absorbed, name, detail["created"], now)
-    moves = [(absorbed, template) for template in detail["templates"]]
-    db.executemany("UPDATE templates SET identity_id = ? WHERE id = ?", moves)
-    touch(db, kept, now)
-    return f"Undid a merging: {find_identity(db, kept).name!r} and {name!r} are two people again."
+def _unsealed(rows: Rows, revision: int, sealed: bytes) -> dict[str, Any]:
+    detail: dict[str, Any] = json.loads(rows.seal.unseal(sealed, place("journal", revision, "detail")))
+    return detail

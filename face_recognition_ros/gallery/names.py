@@ -9,12 +9,14 @@ from face_recognition_ros.errors import GalleryError
 
 MAX_NAME_LENGTH = 100
 _IDENTITY_ID = re.compile(r"p-[0-9a-f]{12}")
+_GENERATED = re.compile(r"stranger ([1-9][0-9]{0,17})")
 
 
 def clean_name(name: str) -> str:
     """The name as it is stored: Unicode NFC, no blanks around it.
 
-    Raises GalleryError where it is empty, too long, holds control characters, or could be taken for an identity id.
+    Raises GalleryError where it is empty, too long, holds control characters, or could be taken for an identity id or
+    a generated name.
     """
     cleaned = unicodedata.normalize("NFC", name).strip()
     if not cleaned:
@@ -25,12 +27,25 @@ def clean_name(name: str) -> str:
         raise GalleryError(f"The name {cleaned!r} holds control characters; use letters, digits and punctuation.")
     if _IDENTITY_ID.fullmatch(name_key(cleaned)):
         raise GalleryError(f"The name {cleaned!r} reads like an identity id; choose another one.")
+    if generated_number(cleaned) is not None:
+        raise GalleryError(f"The name {cleaned!r} is of those that remembered strangers are given; choose another one.")
     return cleaned
 
 
 def name_key(name: str) -> str:
     """What two spellings of one name have in common: case and the width of blanks do not make another person."""
     return unicodedata.normalize("NFC", " ".join(unicodedata.normalize("NFC", name).casefold().split()))
+
+
+def generated_name(number: int) -> str:
+    """What a stranger is called whom the gallery remembers; number: 1 or more."""
+    return f"stranger {number}"
+
+
+def generated_number(name: str) -> int | None:
+    """The number in a generated name, None where it is none."""
+    found = _GENERATED.fullmatch(name_key(name))
+    return None if found is None else int(found[1])
 
 
 def nobody_called(wanted: str, names: Iterable[str]) -> str:

@@ -1,93 +1,80 @@
 """Keeps the gallery: identities and their templates in SQLite, every change one journalled transaction."""
 
-import contextlib
 import sqlite3
 import threading
 import time
-import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Self
 
-import numpy as np
-
 from face_recognition_ros.errors import GalleryError
-from face_recognition_ros.gallery.database import open_database
-from face_recognition_ros.gallery.journal import record, strike_out, undo_last
-from face_recognition_ros.gallery.names import clean_name, name_key
-from face_recognition_ros.gallery.rows import (
-    delete_identity,
-    find_holder,
-    find_identity,
-    has_traces,
-    insert_identity,
-    mark_traces,
-    read_identities,
-    read_revision,
-    set_name,
-    touch,
-)
-from face_recognition_ros.types import FloatArray, Identity
+from face_recognition_ros.gallery import exchange, operations
+from face_recognition_ros.gallery.database import open_database, open_reader
+from face_recognition_ros.gallery.inspection import reason
+from face_recognition_ros.gallery.journal import REVISIONS_KEPT, undo_last
+from face_recognition_ros.gallery.last_good import LastGood
+from face_recognition_ros.gallery.names import name_key
+from face_recognition_ros.gallery.rows import Rows, erase_traces, has_traces
+from face_recognition_ros.gallery.sealing import PlainSeal, Seal
+from face_recognition_ros.gallery.templates import Changes, IdentityTemplates, ImportReport, StoredTemplate, Template
+from face_recognition_ros.types import Identity
 
-_UNIT_TOLERANCE = 0.01
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Template:
-    """One look at a person that is worth keeping."""
-
-    embedding: FloatArray
-    """(D,) float32 unit vector."""
-    quality: float
-    """0 to 1, of the look it was made from."""
-    source: str = ""
-    """Where the look came from: a file, a topic and stamp; for people to read."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StoredTemplates:
-    """All templates of one revision, as the index wants them."""
-
-    revision: int
-    identities: tuple[Identity, ...]
-    """Those that have templates, in the order of their rows in `embeddings`."""
-    embeddings: FloatArray
-    """(T, D) float32 unit vectors, the rows of one identity together: the first `identities[0].templates` are hers."""
+__all__ = ["Changes", "GalleryStore", "IdentityTemplates", "ImportReport", "StoredTemplate", "Template"]
 
 
 class GalleryStore:
     """The people the robot knows, on disk (or in memory).
 
     Once a method returns, its change has reached the disk; when it raises, nothing has changed (but see `forget`: the
-    person may be gone and her bytes not yet). All methods may be
-    called from any thread, and several processes may share one file: writers take turns. People are given by id or
-    name; who is not there raises UnknownIdentityError. A file that cannot be read or written raises GalleryError.
+    person may be gone and her bytes not yet). All methods may be called from any thread, and several processes may
+    share one file: writers take turns. People are given by id or name; who is not there raises UnknownIdentityError,
+    and so does who has expired: nothing returns such people, and the next change forgets them. A file that cannot be
+    read or written raises GalleryError.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path | None, model_id: str, embedding_size: int) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path | None, model_id: str, embedding_size: int, seal: Seal,
+        clock: Callable[[], float],
+    ) -> None:  # fmt: skip
         """Takes over a connection of `database.open_database`; use `GalleryStore.open`."""
         self.path = path
         self.model_id = model_id
         self.embedding_size = embedding_size
+        self._where = "in memory" if path is None else str(path)
+        self.clock = clock
         self._connection = connection
+        self._seal = seal
+        self._last_good = LastGood(path)
         self._lock = threading.Lock()
+        # Frames follow the changes while somebody exports a large gallery; one in memory has but one connection.
+        self._follower = connection if path is None else open_reader(path)
+        self._following = self._lock if path is None else threading.Lock()
 
     @classmethod
-    def open(cls, path: Path | str | None, model_id: str, embedding_size: int) -> Self:
+    def open(
+        cls, path: Path | str | None, model_id: str, embedding_size: int, seal: Seal | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> Self:  # fmt: skip
         """The gallery in the file at path, created with mode 0600 where there is none; None keeps it in memory.
 
-        Raises GalleryError where the file is damaged, is no gallery, or holds another network's templates.
+        seal: what everything that says who somebody is passes through; None stores it as it is. clock: seconds since
+        the epoch. Raises GalleryError where the file is damaged, no gallery, another network's, or sealed otherwise.
         """
         path = None if path is None else Path(path)
-        store = cls(open_database(path, model_id, embedding_size), path, model_id, embedding_size)
-        store._erase_traces()  # of a process that was killed between removing and erasing
+        seal = seal or PlainSeal()
+        store = cls(open_database(path, model_id, embedding_size, seal), path, model_id, embedding_size, seal, clock)
+        store._settle()  # a process may have been killed between removing and erasing
+        store._last_good.update(store._connection)  # of a file that has just been found whole
         return store
 
     def close(self) -> None:
         """Closes the file; whatever is called after this raises GalleryError."""
         with self._lock:
+            self._last_good.update(self._connection)
             self._connection.close()
+        with self._following:
+            self._follower.close()
 
     def __enter__(self) -> Self:
         return self
@@ -98,97 +85,101 @@ class GalleryStore:
     @property
     def revision(self) -> int:
         """Grows with every change, whichever process made it; 0 for a new gallery."""
-        with self._transaction("read") as db:
-            return read_revision(db)
+        with self._transaction("follow") as rows:
+            return rows.revision
+
+    @property
+    def next_expiry(self) -> float | None:
+        """When `expire` will next have something to do, in seconds since the epoch; None: not as things stand."""
+        with self._transaction("read") as rows:
+            return rows.next_expiry()
 
     def list_identities(self) -> list[Identity]:
         """Everybody, by name."""
-        with self._transaction("read") as db:
-            return _by_name(read_identities(db))
+        return self.snapshot()[1]
 
     def snapshot(self) -> tuple[int, list[Identity]]:
         """The revision, and everybody at that revision, by name."""
-        with self._transaction("read") as db:
-            return read_revision(db), _by_name(read_identities(db))
+        with self._transaction("read") as rows:
+            return rows.revision, sorted(rows.identities(), key=lambda person: name_key(person.name))
 
-    def resolve(self, id_or_name: str) -> Identity:
-        """The person of that id or name; raises UnknownIdentityError with the names that come near."""
-        with self._transaction("read") as db:
-            return find_identity(db, id_or_name)
+    def resolve(self, identity: str) -> Identity:
+        """The person of that id or name."""
+        with self._transaction("read") as rows:
+            return rows.find(identity)
 
-    def templates(self) -> StoredTemplates:
-        """All templates and whose they are, of one and the same revision."""
-        with self._transaction("read") as db:
-            identities = tuple(identity for identity in read_identities(db) if identity.templates)
-            rows = db.execute("SELECT embedding FROM templates ORDER BY identity_id, id").fetchall()
-            at_revision = read_revision(db)
-        data = b"".join(row[0] for row in rows)
-        if len(data) != len(rows) * self.embedding_size * 4:
-            raise GalleryError(f"The gallery {self.path} is damaged: a template has not {self.embedding_size} numbers.")
-        embeddings = np.frombuffer(data, "<f4").astype(np.float32, copy=False).reshape(-1, self.embedding_size)
-        norms = np.linalg.norm(embeddings, axis=1)
-        if not np.all(np.abs(norms - 1.0) < _UNIT_TOLERANCE):
-            raise GalleryError(f"The gallery {self.path} is damaged: a template is not of length 1.")
-        return StoredTemplates(at_revision, identities, embeddings)
+    def identity_templates(self, identity_id: str) -> tuple[StoredTemplate, ...]:
+        """A person's templates in the order in which they were stored."""
+        with self._transaction("read") as rows:
+            return rows.templates(rows.find(identity_id).identity_id)
 
-    def enroll(self, name: str, templates: Sequence[Template], identity_id: str | None = None) -> Identity:
+    def changes_since(self, revision: int | None) -> Changes:
+        """What a reader of that revision does not know yet; None: of none.
+
+        Only who has changed is read, unless the revision is not one of this gallery's latest REVISIONS_KEPT.
+        """
+        with self._transaction("follow") as rows:
+            if revision is None or not rows.revision - REVISIONS_KEPT <= revision <= rows.revision:
+                return Changes(rows.revision, True, rows.people(), ())
+            return Changes(rows.revision, False, rows.people(revision), rows.gone_since(revision))
+
+    def enroll(
+        self, name: str, templates: Sequence[Template], identity_id: str | None = None, consent: str | None = None,
+        expires: float | None = None,
+    ) -> Identity:  # fmt: skip
         """Adds templates to the person of that id, or of that name, or to a new person of that name.
 
-        With an identity_id the name is not looked at: a person is renamed by `rename` only.
+        With an identity_id the name is looked at for a remembered stranger only, who gets it as by `rename`. consent:
+        what the person agreed to; expires: when to forget, in seconds since the epoch, in the future; None leaves each
+        as it is. What is stored already is not stored twice; where nothing is new, nothing is changed.
         """
-        if not templates:
-            raise GalleryError(f"There is no template to enroll {name!r} with; at least one is needed.")
-        blobs = [self._blob(template.embedding) for template in templates]
-        name = clean_name(name)
-        now = time.time()
-        with self._transaction("change") as db:
-            holder = find_holder(db, name) if identity_id is None else find_identity(db, identity_id).identity_id
-            person = holder or f"p-{uuid.uuid4().hex[:12]}"
-            if holder is None:
-                insert_identity(db, person, name, now, now)
-            added = [
-                db.execute(
-                    "INSERT INTO templates (identity_id, kind, embedding, quality, source, created)"
-                    " VALUES (?, 'enrolled', ?, ?, ?, ?)",
-                    (person, blob, float(template.quality), template.source, now),
-                ).lastrowid
-                for template, blob in zip(templates, blobs, strict=True)
-            ]
-            touch(db, person, now)
-            record(db, "enroll", now, identities=[person], created=holder is None, templates=added)
-            return find_identity(db, person)
+        with self._change() as rows:
+            return operations.enroll(rows, name, templates, identity_id, consent, expires)
+
+    def observe(self, identity_id: str, templates: Iterable[Template], replacing: Sequence[int] = ()) -> Identity:
+        """Adds templates that were learned in passing, and removes those of that kind whose ids are given.
+
+        Ids of others, and of enrolled templates, are left alone. No undo step. As this happens often, the bytes of what
+        was removed stay in the files until something is forgotten, purged or undone.
+        """
+        with self._change() as rows:
+            return operations.observe(rows, identity_id, templates, replacing)
+
+    def remember(self, templates: Sequence[Template], expires: float | None) -> Identity:
+        """Adds a stranger under a generated name that is never given twice; the templates count as enrolled.
+
+        expires: when to forget, in seconds since the epoch, in the future; None: never. No undo step.
+        """
+        with self._change() as rows:
+            return operations.remember(rows, templates, expires)
+
+    def postpone(self, identity_id: str, expires: float) -> None:
+        """Sets when a remembered stranger is forgotten, in seconds since the epoch, in the future. No undo step."""
+        with self._change() as rows:
+            operations.postpone(rows, identity_id, expires)
+
+    def set_consent(self, identity: str, consent: str, expires: float | None) -> Identity:
+        """Notes what a person agreed to, and until when; in seconds since the epoch, in the future, None: for good."""
+        with self._change() as rows:
+            return operations.set_consent(rows, identity, consent, expires)
 
     def rename(self, identity: str, new_name: str) -> Identity:
-        """Gives a person another name; raises GalleryError where somebody else has it (they may want `merge`)."""
-        new_name = clean_name(new_name)
-        now = time.time()
-        with self._transaction("change") as db:
-            person = find_identity(db, identity)
-            if find_holder(db, new_name) not in (None, person.identity_id):
-                raise GalleryError(
-                    f"{person.name!r} cannot be renamed: another person is called {new_name!r}. "
-                    "Choose another name, or merge the two if they are one person."
-                )
-            set_name(db, person.identity_id, new_name)
-            touch(db, person.identity_id, now)
-            record(db, "rename", now, identities=[person.identity_id], old_name=person.name)
-            return find_identity(db, person.identity_id)
+        """Gives a person another name; raises GalleryError where somebody else has it (they may want `merge`).
+
+        A remembered stranger becomes a person by this, who does not expire.
+        """
+        with self._change() as rows:
+            return operations.rename(rows, identity, new_name)
 
     def merge(self, keep: str, absorb: str) -> Identity:
-        """Makes two identities one: `keep` takes over all templates, and `absorb` is no more."""
-        now = time.time()
-        with self._transaction("change") as db:
-            kept, absorbed = find_identity(db, keep), find_identity(db, absorb)
-            if kept.identity_id == absorbed.identity_id:
-                raise GalleryError(f"{kept.name!r} cannot be merged with itself; name two people.")
-            pair = (kept.identity_id, absorbed.identity_id)
-            moved = db.execute("SELECT id FROM templates WHERE identity_id = ? ORDER BY id", pair[1:]).fetchall()
-            db.execute("UPDATE templates SET identity_id = ? WHERE identity_id = ?", pair)
-            db.execute("DELETE FROM identities WHERE id = ?", pair[1:])
-            touch(db, kept.identity_id, now)
-            record(db, "merge", now, identities=pair, name=absorbed.name, created=absorbed.created,
-                    templates=[row[0] for row in moved])  # fmt: skip
-            return find_identity(db, kept.identity_id)
+        """Makes two identities one: `keep` takes over all templates, and `absorb` is no more.
+
+        Name, consent and expiry are those of the one who is no stranger. Of two people, the name is that of `keep`,
+        and so is the consent unless there is none; the earlier expiry holds: nobody is kept longer than agreed. Two
+        strangers stay one, who expires when the later of them would.
+        """
+        with self._change() as rows:
+            return operations.merge(rows, keep, absorb)
 
     def forget(self, identity: str) -> Identity:
         """Removes a person for good, with all that was merged into her: templates, journal, and their bytes on disk.
@@ -196,71 +187,111 @@ class GalleryStore:
         Cannot be undone, and neither can what was done to her before. Where another process holds on to the old
         bytes, she is gone from the gallery all the same, and GalleryError says that the file still has to be cleaned.
         """
-        with self._transaction("change") as db:
-            person = find_identity(db, identity)
-            strike_out(db, person.identity_id)
-            delete_identity(db, person.identity_id)
-            record(db, "forget", time.time())
-            mark_traces(db)
-        if obstacle := self._erase_traces():
-            raise GalleryError(
-                f"{person.name!r} is forgotten, but traces of the templates remain in the files of the gallery "
-                f"{self.path}: {obstacle}. Close the other programs that use it; they go when it is opened next."
-            )
+        with self._change(settle=False) as rows:
+            person = rows.find(identity)
+            operations.forget(rows, [person])
+        self._settle(f"{person.name!r} is forgotten")
         return person
 
+    def forget_strangers(self) -> list[Identity]:
+        """Forgets all remembered strangers, as `forget` does."""
+        with self._change(settle=False) as rows:
+            strangers = rows.identities("i.remembered")
+            if strangers:
+                operations.forget(rows, strangers)
+        self._settle("All strangers are forgotten")
+        return strangers
+
+    def expire(self) -> list[Identity]:
+        """Forgets, as `forget` does, everybody whose time has passed."""
+        with self._transaction("change") as rows:
+            passed = operations.forget_expired(rows)
+        self._settle("Everybody whose time has passed is forgotten")
+        return passed
+
+    def purge_observed(self, identity: str | None = None) -> int:
+        """Removes what was learned in passing, of a person or (None) everybody, as `forget` does; how many templates."""
+        with self._change(settle=False) as rows:
+            purged = operations.purge_observed(rows, identity)
+        self._settle("What was learned in passing is removed")
+        return purged
+
+    def export_to(self, path: Path | str) -> int:
+        """Writes everybody to a new gallery file of mode 0600, sealed as this one is; returns how many there are.
+
+        It has no journal and starts at revision 0. It appears at once, complete and on disk. Raises GalleryError where
+        there is a file already.
+        """
+        with self._transaction("read") as rows:
+            return exchange.export_people(rows, Path(path), self.model_id)
+
+    def import_from(self, path: Path | str, merge_names: bool = False) -> ImportReport:
+        """Adds the people of another gallery file, which is only read; whoever has expired stays out.
+
+        Who is here by the same id gets the templates that are missing. Where another person here has the name, nobody
+        is imported and GalleryError names all of them; with merge_names they are taken for the same people. Strangers
+        whose generated name is taken get another one. Raises GalleryError where the file is damaged, no gallery,
+        another network's, or sealed otherwise.
+        """
+        with self._change() as rows:
+            return exchange.import_people(rows, Path(path), self.model_id, merge_names)
+
     def undo(self) -> str:
-        """Takes back the latest enroll, rename or merge that still stands; returns a sentence that says which.
+        """Takes back the latest enroll, rename, merge, set_consent or import that still stands; returns a sentence.
 
         Raises GalleryError where there is nothing to take back.
         """
-        with self._transaction("change") as db:
-            sentence = undo_last(db, time.time())
-            mark_traces(db)
-        self._erase_traces()
-        return sentence
+        with self._change() as rows:
+            return undo_last(rows)
 
-    @contextlib.contextmanager
-    def _transaction(self, purpose: Literal["read", "change"]) -> Iterator[sqlite3.Connection]:
+    @contextmanager
+    def _change(self, settle: bool = True) -> Iterator[Rows]:
+        """A transaction that first forgets who has expired, so that names are free, and is followed by `_settle`."""
+        with self._transaction("change") as rows:
+            operations.forget_expired(rows)
+            yield rows
+        if settle:
+            self._settle()
+
+    @contextmanager
+    def _transaction(self, purpose: Literal["follow", "read", "change"]) -> Iterator[Rows]:
         """Holds the lock and a transaction: all of it or nothing reaches the file."""
-        with self._lock:
+        following = purpose == "follow"
+        lock, db = (self._following, self._follower) if following else (self._lock, self._connection)
+        with lock:
             try:
-                self._connection.execute("BEGIN" if purpose == "read" else "BEGIN IMMEDIATE")
+                if purpose == "change":
+                    self._last_good.check_in_place()
+                db.execute("BEGIN IMMEDIATE" if purpose == "change" else "BEGIN")
                 try:
-                    yield self._connection
-                    self._connection.execute("COMMIT")
+                    yield Rows(db, self._where, self._seal, self.embedding_size, self.clock())
+                    db.execute("COMMIT")
                 finally:
-                    if self._connection.in_transaction:
-                        self._connection.execute("ROLLBACK")
+                    if db.in_transaction:
+                        db.execute("ROLLBACK")
             except sqlite3.Error as error:
-                where = "in memory" if self.path is None else self.path
-                failed = "read" if purpose == "read" else "changed"
-                raise GalleryError(f"The gallery {where} could not be {failed}: {error}.") from error
+                failed = "changed" if purpose == "change" else "read"
+                raise GalleryError(f"The gallery {self._where} could not be {failed}: {reason(error)}.") from error
 
-    def _erase_traces(self) -> str:
-        """Leaves no deleted byte behind; returns what is in the way where another process prevents it, else ''."""
+    def _settle(self, removed: str = "") -> None:
+        """Leaves no removed byte behind, and renews the last good copy where that is due.
+
+        Raises GalleryError where another process prevents it and a sentence says what was `removed`.
+        """
         with self._lock:
+            db, obstacle = self._connection, ""
             try:
-                if not has_traces(self._connection):
-                    return ""
-                # secure_delete overwrites a deleted cell, but not the copies that a page keeps of cells which were once
-                # moved out of it: VACUUM leaves those behind. TRUNCATE empties the write-ahead log.
-                self._connection.execute("VACUUM")
-                if self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-                    return "another program is reading them"
-                self._connection.execute("DELETE FROM meta WHERE key = 'traces'")
+                if not has_traces(db):
+                    self._last_good.after_change(db)
+                else:
+                    # The copy first: erasing may fail.
+                    obstacle = " and ".join(filter(None, (self._last_good.after_removal(db), erase_traces(db))))
+                    if not obstacle:
+                        db.execute("DELETE FROM meta WHERE key = 'traces'")
             except sqlite3.Error as error:
-                return str(error)
-        return ""
-
-    def _blob(self, embedding: FloatArray) -> bytes:
-        if embedding.shape != (self.embedding_size,):
-            raise GalleryError(f"A template must have shape ({self.embedding_size},), not {embedding.shape}.")
-        norm = float(np.linalg.norm(embedding))
-        if not abs(norm - 1.0) < _UNIT_TOLERANCE:
-            raise GalleryError(f"A template must be a unit vector of finite numbers; this one has length {norm:g}.")
-        return (embedding / norm).astype("<f4").tobytes()
-
-
-def _by_name(identities: Iterable[Identity]) -> list[Identity]:
-    return sorted(identities, key=lambda identity: name_key(identity.name))
+                obstacle = reason(error)
+        if obstacle and removed:
+            raise GalleryError(
+                f"{removed}, but traces remain in the files of the gallery {self._where}: {obstacle}. "
+                "Close the other programs that use it; they go with the next change, or when it is opened next."
+            )

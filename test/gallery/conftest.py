@@ -41,6 +41,12 @@ def faces() -> SyntheticFaces:
 
 
 @pytest.fixture(scope="session")
+def synthetic() -> type[SyntheticFaces]:
+    """For tests that draw from several seeds, or from one for a whole module."""
+    return SyntheticFaces
+
+
+@pytest.fixture(scope="session")
 def calibration() -> Calibration:
     """Of random 64-D vectors as impostors, and genuine pairs around 0.75."""
     drawn = SyntheticFaces(1)

@@ -1,3 +1,4 @@
+import itertools
 import os
 import signal
 import subprocess
@@ -10,13 +11,10 @@ import numpy as np
 import pytest
 
 from face_recognition_ros.errors import GalleryError, UnknownIdentityError
+from face_recognition_ros.gallery.sealing import AesGcmSeal, PlainSeal, Seal
 from face_recognition_ros.gallery.store import GalleryStore, Template
 
-SIZE = 64
-
-
-def names(store: GalleryStore) -> dict[str, int]:
-    return {identity.name: identity.templates for identity in store.list_identities()}
+from .helpers import SIZE, bytes_on_disk, names
 
 
 def test_enrolled_people_are_there_after_reopening(tmp_path: Path, faces: Any) -> None:
@@ -26,19 +24,14 @@ def test_enrolled_people_are_there_after_reopening(tmp_path: Path, faces: Any) -
     with GalleryStore.open(tmp_path / "gallery.db", "net-a", SIZE) as store:
         assert store.list_identities() == [anna]
         assert store.revision == 1
-        stored = store.templates()
-    assert (stored.revision, stored.identities) == (1, (anna,))
+        changes = store.changes_since(None)
+    assert (changes.revision, changes.complete, changes.removed) == (1, True, ())
+    (stored,) = changes.changed
+    assert stored.identity == anna
     np.testing.assert_allclose(stored.embeddings, embeddings, atol=1e-6)
-    assert stored.embeddings.dtype == np.float32
-
-
-def test_a_known_name_or_id_gets_more_templates(store: GalleryStore, faces: Any) -> None:
-    anna = store.enroll("Anna", faces.templates(2))
-    assert store.enroll("  ANNA ", faces.templates(1)).identity_id == anna.identity_id
-    assert store.enroll("not looked at", faces.templates(1), anna.identity_id).name == "Anna"
-    assert names(store) == {"Anna": 4}
-    with pytest.raises(UnknownIdentityError):
-        store.enroll("Bob", faces.templates(1), "p-000000000000")
+    assert (stored.embeddings.dtype, stored.qualities.dtype) == (np.float32, np.float32)
+    assert stored.qualities.tolist() == pytest.approx([0.9] * 3)
+    assert stored.observed.tolist() == [False] * 3
 
 
 def test_templates_of_one_person_are_together(store: GalleryStore, faces: Any) -> None:
@@ -47,11 +40,23 @@ def test_templates_of_one_person_are_together(store: GalleryStore, faces: Any) -
         templates = faces.templates(2)
         person = store.enroll(name, templates).identity_id
         expected.setdefault(person, []).extend(template.embedding for template in templates)
-    stored = store.templates()
-    rows = iter(stored.embeddings)
-    for identity in stored.identities:
-        mine = [next(rows) for _ in range(identity.templates)]
-        np.testing.assert_allclose(mine, expected[identity.identity_id], atol=1e-6)
+    stored = store.changes_since(None).changed
+    assert [one.identity.identity_id for one in stored] == sorted(expected)
+    for one in stored:
+        np.testing.assert_allclose(one.embeddings, expected[one.identity.identity_id], atol=1e-6)
+
+
+def test_a_template_is_found_as_it_was_given(store: GalleryStore, faces: Any) -> None:
+    clock = itertools.chain([12.5], itertools.repeat(13.5))
+    store.clock = lambda: next(clock)
+    given = Template(faces.people(1)[0], 0.75, "camera \udc80", b"PNG")
+    anna = store.enroll("Anna", [given])
+    (stored,) = store.identity_templates(anna.identity_id)
+    assert (stored.kind, stored.quality, stored.source) == ("enrolled", 0.75, "camera \\udc80")
+    assert (stored.created, anna.created, anna.updated) == (12.5, 12.5, 12.5)
+    np.testing.assert_allclose(stored.embedding, given.embedding, atol=1e-6)
+    with store._transaction("read") as rows:
+        assert rows.crops(anna.identity_id) == {stored.template_id: b"PNG"}
 
 
 @pytest.mark.parametrize(
@@ -80,60 +85,6 @@ def test_people_are_found_by_id_and_name_and_missing_ones_explained(store: Galle
         store.resolve("Hana")
 
 
-def test_rename_keeps_the_person_and_refuses_a_taken_name(store: GalleryStore, faces: Any) -> None:
-    anna = store.enroll("Anna", faces.templates(1))
-    store.enroll("Bob", faces.templates(1))
-    assert store.rename("Anna", "Anna Maria").identity_id == anna.identity_id
-    assert store.rename("anna maria", "ANNA MARIA").name == "ANNA MARIA"
-    with pytest.raises(GalleryError, match="merge"):
-        store.rename("Bob", "Anna Maria")
-    assert names(store) == {"ANNA MARIA": 1, "Bob": 1}
-
-
-def test_merge_moves_all_templates(store: GalleryStore, faces: Any) -> None:
-    anna = store.enroll("Anna", faces.templates(2))
-    bob = store.enroll("Bob", faces.templates(3))
-    assert store.merge("Anna", bob.identity_id).identity_id == anna.identity_id
-    assert names(store) == {"Anna": 5}
-    with pytest.raises(GalleryError, match="itself"):
-        store.merge("Anna", anna.identity_id)
-
-
-def test_undo_takes_back_everything_in_reverse_order(store: GalleryStore, faces: Any) -> None:
-    anna = store.enroll("Anna", faces.templates(2))
-    store.enroll("Anna", faces.templates(1))
-    bob = store.enroll("Bob", faces.templates(3))
-    store.rename("Bob", "Robert")
-    before_merge = store.templates().embeddings
-    store.merge("Anna", "Robert")
-    assert "two people again" in store.undo()
-    assert store.resolve("Robert").identity_id == bob.identity_id
-    np.testing.assert_array_equal(store.templates().embeddings, before_merge)
-    assert "'Bob' again" in store.undo()
-    assert "no longer in the gallery" in store.undo()
-    assert "1 of the templates removed" in store.undo()
-    assert store.resolve("Anna").templates == 2
-    assert repr(anna.name) in store.undo()
-    assert names(store) == {}
-    with pytest.raises(GalleryError, match="nothing to undo"):
-        store.undo()
-    assert store.revision == 10
-
-
-def test_a_forgotten_person_does_not_come_back_through_undo(store: GalleryStore, faces: Any) -> None:
-    for name in ("Anna", "Bob", "Cleo", "Dan"):
-        store.enroll(name, faces.templates(2))
-    store.rename("Dan", "Daniel")
-    store.merge("Bob", "Cleo")
-    store.merge("Anna", "Bob")
-    assert store.forget("Anna").templates == 6
-    assert "'Dan' again" in store.undo()
-    assert "'Dan'" in store.undo()
-    with pytest.raises(GalleryError, match="nothing to undo"):
-        store.undo()
-    assert names(store) == {}
-
-
 def test_a_refused_change_leaves_no_trace(store: GalleryStore, faces: Any) -> None:
     store.enroll("Anna", faces.templates(1))
     for refused in (
@@ -155,71 +106,6 @@ def test_a_closed_store_says_so(store: GalleryStore) -> None:
         store.list_identities()
 
 
-def _bytes_on_disk(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
-
-
-def test_forget_leaves_no_bytes_in_the_files(tmp_path: Path) -> None:
-    """People come, merge and go, with templates of many sizes, so that SQLite moves cells between pages.
-
-    With this seed, secure_delete and a truncated log alone leave ten pieces of forgotten templates behind.
-    """
-    random = np.random.default_rng(31)
-    pieces: dict[str, list[bytes]] = {}
-    seen_before = seen_after = 0
-    with GalleryStore.open(tmp_path / "gallery.db", "net-a", SIZE) as store:
-        store._connection.execute("PRAGMA synchronous = OFF")  # this test is about bytes, not about power cuts
-        for _ in range(150):
-            name, other = (f"Somebody{i}" for i in random.integers(25, size=2))
-            action = random.random()
-            if name in pieces and action < 0.25:
-                before = _bytes_on_disk(tmp_path)
-                store.forget(name)
-                after = _bytes_on_disk(tmp_path)
-                secrets = [blob[i : i + 24] for blob in pieces.pop(name) for i in range(0, 232, 24)]
-                seen_before += sum(secret in before for secret in secrets)
-                seen_after += sum(secret in after for secret in secrets)
-            elif name in pieces and other in pieces and name != other and action < 0.4:
-                store.merge(name, other)
-                pieces[name] += pieces.pop(other)
-            else:
-                rows = random.normal(size=(int(random.integers(1, 12)), SIZE)).astype(np.float32)
-                rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-                store.enroll(name, [Template(row, 0.9, "source " * int(random.integers(12))) for row in rows])
-                stored = [(row / float(np.linalg.norm(row))).astype("<f4").tobytes() for row in rows]
-                pieces.setdefault(name, []).extend(stored)
-    assert seen_before > 1000
-    assert seen_after == 0
-
-
-def test_forget_leaves_no_name_in_the_files(tmp_path: Path, faces: Any) -> None:
-    with GalleryStore.open(tmp_path / "gallery.db", "net-a", SIZE) as store:
-        store.enroll("Zebediah", faces.templates(2))
-        store.rename("Zebediah", "Methuselah")
-        store.enroll("Bob", faces.templates(2))
-        assert b"Zebediah" in _bytes_on_disk(tmp_path)
-        store.forget("Methuselah")
-        for name in (b"Zebediah", b"zebediah", b"Methuselah", b"methuselah"):
-            assert name not in _bytes_on_disk(tmp_path)
-        assert b"Bob" in _bytes_on_disk(tmp_path)
-
-
-def test_forget_says_when_another_reader_keeps_the_bytes_and_reopening_erases_them(
-    tmp_path: Path, faces: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("face_recognition_ros.gallery.database.BUSY_TIMEOUT", 0.01)
-    path = tmp_path / "gallery.db"
-    with GalleryStore.open(path, "net-a", SIZE) as store, GalleryStore.open(path, "net-a", SIZE) as other:
-        store.enroll("Zebediah", faces.templates(1))
-        with other._transaction("read") as db:
-            db.execute("SELECT * FROM templates").fetchone()
-            with pytest.raises(GalleryError, match="'Zebediah' is forgotten, but traces"):
-                store.forget("Zebediah")
-            assert names(store) == {}
-    GalleryStore.open(path, "net-a", SIZE).close()
-    assert b"Zebediah" not in _bytes_on_disk(tmp_path)
-
-
 def test_two_stores_on_one_file_see_each_others_changes(tmp_path: Path, faces: Any) -> None:
     path = tmp_path / "gallery.db"
     with GalleryStore.open(path, "net-a", SIZE) as one, GalleryStore.open(path, "net-a", SIZE) as two:
@@ -237,9 +123,10 @@ def test_threads_may_write_and_read_at_once(tmp_path: Path, faces: Any) -> None:
         try:
             for i in range(10):
                 store.enroll(f"worker {worker}", faces.as_templates(embeddings[worker * 10 + i][None]))
-                stored = store.templates()
-                assert sum(identity.templates for identity in stored.identities) == len(stored.embeddings)
-                assert stored.revision == len(stored.embeddings)  # one template per revision: a consistent snapshot
+                stored = store.changes_since(None)
+                assert all(len(one.embeddings) == one.identity.templates for one in stored.changed)
+                total = sum(len(one.embeddings) for one in stored.changed)
+                assert stored.revision == total  # one template per revision: a consistent snapshot
         except BaseException as error:
             failures.append(error)
 
@@ -291,3 +178,81 @@ def test_a_snapshot_is_the_revision_and_everybody_by_name(store: GalleryStore, f
     revision, identities = store.snapshot()
     assert revision == store.revision == 3
     assert [person.name for person in identities] == ["Anna", "bert", "Cleo"]
+
+
+def test_changes_since_a_revision_are_only_what_has_changed(store: GalleryStore, faces: Any) -> None:
+    _, bob, cleo, dan = (store.enroll(name, faces.templates(2)) for name in ("Anna", "Bob", "Cleo", "Dan"))
+    seen = store.revision
+    assert store.changes_since(seen).changed == ()
+    store.merge("Anna", "Bob")
+    store.observe(cleo.identity_id, faces.templates(1))
+    store.forget("Dan")
+    changes = store.changes_since(seen)
+    assert (changes.revision, changes.complete) == (7, False)
+    assert {one.identity.name: len(one.embeddings) for one in changes.changed} == {"Anna": 4, "Cleo": 3}
+    assert set(changes.removed) == {bob.identity_id, dan.identity_id}
+    store.enroll("Eve", faces.templates(1))
+    changes = store.changes_since(7)
+    assert ([one.identity.name for one in changes.changed], changes.removed) == (["Eve"], ())
+    for revision in (None, store.revision + 1):
+        changes = store.changes_since(revision)
+        assert (changes.complete, len(changes.changed), changes.removed) == (True, 3, ())
+
+
+def test_somebody_whose_removal_is_undone_is_no_longer_removed(store: GalleryStore, faces: Any) -> None:
+    store.enroll("Anna", faces.templates(1))
+    bob = store.enroll("Bob", faces.templates(1))
+    store.merge("Anna", "Bob")
+    store.undo()
+    changes = store.changes_since(2)
+    assert bob.identity_id in {one.identity.identity_id for one in changes.changed}
+    assert changes.removed == ()
+
+
+@pytest.mark.parametrize("seal", [PlainSeal(), AesGcmSeal(bytes(32))], ids=["plain", "encrypted"])
+def test_a_sealed_gallery_tells_nobody_and_can_do_the_same(tmp_path: Path, faces: Any, seal: Seal) -> None:
+    look = faces.people(1)[0]
+    with GalleryStore.open(tmp_path / "gallery.db", "net-a", SIZE, seal) as store:
+        template = Template(look, 0.9, "kitchen camera", b"PNG of Zebediah")
+        store.enroll("Zebediah", [template], consent="asked by Methuselah")
+        store.rename("zebediah", "Nebuchadnezzar")
+        with pytest.raises(UnknownIdentityError, match="Did you mean 'Nebuchadnezzar'"):
+            store.resolve("Nebukadnezar")
+        data = bytes_on_disk(tmp_path)
+        stored = store.identity_templates(store.resolve("NEBUCHADNEZZAR").identity_id)[0]
+        np.testing.assert_allclose(stored.embedding, look, atol=1e-6)
+    secrets = (b"kitchen", b"Zebediah", b"Methuselah", b"nebuchadnezzar", stored.embedding.tobytes()[:24])
+    assert [secret in data for secret in secrets] == [not seal.encrypts] * len(secrets)
+
+
+def test_a_value_that_was_moved_is_noticed(tmp_path: Path, faces: Any) -> None:
+    """Whoever can write the file cannot make a stranger look like Anna."""
+    with GalleryStore.open(tmp_path / "gallery.db", "net-a", SIZE, AesGcmSeal(bytes(32))) as store:
+        store.enroll("Anna", faces.templates(1))
+        store.enroll("Bob", faces.templates(1))
+        store._connection.execute(
+            "UPDATE templates SET embedding = (SELECT embedding FROM templates WHERE id = 1) WHERE id = 2"
+        )
+        with pytest.raises(GalleryError, match="templates/2/embedding cannot be decrypted"):
+            store.changes_since(None)
+
+
+def test_following_the_changes_reads_only_who_has_changed(faces: Any) -> None:
+    """What is read is unsealed: a name, a consent and two embeddings each."""
+
+    class CountingSeal(PlainSeal):
+        unsealed: list[str]
+
+        def unseal(self, sealed: bytes, context: str) -> bytes:
+            self.unsealed.append(context)
+            return super().unseal(sealed, context)
+
+    seal = CountingSeal()
+    seal.unsealed = []
+    store = GalleryStore.open(None, "net-a", SIZE, seal)
+    people = [store.enroll(f"guest {i}", faces.templates(2)).identity_id for i in range(20)]
+    store.rename("guest 7", "Anna")
+    seal.unsealed.clear()
+    store.changes_since(20)
+    assert len(seal.unsealed) == 4
+    assert all(people[7] in context or context.split("/")[1] in ("15", "16") for context in seal.unsealed)
