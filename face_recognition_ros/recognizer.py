@@ -1,7 +1,7 @@
 """One frame in, recognised faces out: the only place where the stages meet. It knows no ROS and does no I/O."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -37,6 +37,9 @@ class Embedder(Protocol):
 class Track(Protocol):
     """A face followed through frames, with its good looks."""
 
+    holder: str
+    """Id of the identity that the track was last given; empty where there is none."""
+
     @property
     def id(self) -> int:
         """Positive, never used twice."""
@@ -59,6 +62,9 @@ class Tracker(Protocol):
 
     def reset(self) -> None:
         """Forgets all tracks; their ids are not used again."""
+
+    def forget(self, identity_ids: Collection[str]) -> None:
+        """Drops the looks of tracks that were given one of these identities."""
 
 
 class Judge(Protocol):
@@ -120,9 +126,11 @@ class Recognizer:
                 stamp,
             )
         with timed(timings, "matching"):
-            judged = self._judge.decide_batch([Looks(*track.evidence()) for track in tracks])
+            judged = self._judge.decide_batch([Looks(*track.evidence(), track.holder) for track in tracks])
+        for track, decision in zip(tracks, judged.decisions, strict=True):
+            track.holder = decision.identity_id
         faces = tuple(
-            RecognizedFace(track.id, view.detection, view.quality, vouched(decision, view), view.embedding)
+            recognized(track.id, view, vouched(decision, view))
             for view, track, decision in zip(views, tracks, judged.decisions, strict=True)
         )
         return FrameResult(faces, judged.revision, timings)
@@ -141,14 +149,17 @@ class Recognizer:
         with timed(timings, "matching"):
             judged = self._judge.decide_stills([still_looks(view) for view in views])
         faces = tuple(
-            RecognizedFace(STILL_PICTURE, view.detection, view.quality, decision, view.embedding)
-            for view, decision in zip(views, judged.decisions, strict=True)
+            recognized(STILL_PICTURE, view, decision) for view, decision in zip(views, judged.decisions, strict=True)
         )
         return FrameResult(faces, judged.revision, timings)
 
     def reset_tracks(self) -> None:
         """Starts anew, as after a jump of the clock; the gallery stays."""
         self._tracker.reset()
+
+    def forget(self, identity_ids: Collection[str]) -> None:
+        """Drops all looks that were taken for these identities; their tracks go on and are judged by new looks."""
+        self._tracker.forget(identity_ids)
 
     def _view(self, frame: ByteArray, timings: dict[str, float]) -> list[FaceView]:
         with timed(timings, "detection"):
@@ -175,6 +186,12 @@ def still_looks(view: FaceView) -> Looks:
     if view.embedding is None or not view.quality.usable_for_matching:
         return Looks(np.empty((0, 0), np.float32), np.empty(0, np.float32))
     return Looks(view.embedding[None], np.ones(1, np.float32))
+
+
+def recognized(track_id: int, view: FaceView, decision: Decision) -> RecognizedFace:
+    """The face of a view with what was decided on it."""
+    crop = None if view.aligned is None else view.aligned.crop
+    return RecognizedFace(track_id, view.detection, view.quality, decision, view.embedding, crop)
 
 
 def vouched(decision: Decision, view: FaceView) -> Decision:

@@ -1,6 +1,6 @@
 """Follows faces from frame to frame: detections and embeddings in, stable track ids and each track's good looks out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -68,6 +68,8 @@ class Track:
     mean_embedding: FloatArray | None = None
     """(D,) float32, the weighted mean of the good looks: its product with a look is their mean cosine to it. It is not
     brought to length 1, which would raise a stranger's cosine, too. None before the first look."""
+    holder: str = ""
+    """Id of the identity that the track was last given, so that a name does not flicker; empty where there is none."""
     _looks: list[tuple[float, FloatArray]] = field(default_factory=list)
 
     def evidence(self) -> tuple[FloatArray, FloatArray]:
@@ -99,6 +101,10 @@ class Track:
         embeddings, weights = self.evidence()
         self.mean_embedding = (weights @ embeddings / weights.sum()).astype(np.float32)
 
+    def forget_looks(self) -> None:
+        """Drop what was seen so far; the track goes on, and its person must be judged anew."""
+        self._looks, self.mean_embedding, self.holder = [], None, ""
+
 
 class FaceTracker:
     """Gives every face of a frame its track. The only state is the tracks alive; the same calls give the same ids.
@@ -123,6 +129,12 @@ class FaceTracker:
     def reset(self) -> None:
         """End all tracks, as when the clock or the camera changes. Ids go on: none is used twice."""
         self._tracks, self._now = [], -np.inf
+
+    def forget(self, identity_ids: Collection[str]) -> None:
+        """Drop the looks of tracks that were given one of these identities; nothing seen before counts any more."""
+        for track in self._tracks:
+            if track.holder in identity_ids:
+                track.forget_looks()
 
     def update(
         self,

@@ -1,7 +1,7 @@
 """How the stages meet, with small stand-ins for each of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from face_recognition_ros.quality import QualityLimits
 from face_recognition_ros.recognizer import STILL_PICTURE, Recognizer
 from face_recognition_ros.runtime import BackendChoice
 from face_recognition_ros.tracking import FaceTracker
-from face_recognition_ros.types import ByteArray, Decision, Detection, FloatArray, IdentityStatus
+from face_recognition_ros.types import ByteArray, Candidate, Decision, Detection, FloatArray, IdentityStatus
 
 FRAME = np.random.default_rng(0).integers(60, 190, (480, 640, 3), dtype=np.uint8)
 
@@ -116,3 +116,28 @@ def test_a_failing_stage_is_the_callers_to_handle() -> None:
     recognizer, _, _ = recognizer_of(Broken([]))
     with pytest.raises(BackendError):
         recognizer.process(FRAME, 0.0)
+
+
+def test_a_track_carries_whom_it_was_given_until_that_one_is_forgotten() -> None:
+    class Remembers(AlwaysUnknown):
+        def decide_batch(self, tracks: Sequence[Looks]) -> FrameDecisions:
+            self.seen = [(looks.holder, len(looks.weights)) for looks in tracks]
+            known = Decision(IdentityStatus.KNOWN, (Candidate("p-1", "Anna", 0.9, 0.9),))
+            return FrameDecisions(7, tuple(known for _ in tracks))
+
+    judge, limits = Remembers([]), QualityLimits()
+    easy = replace(limits.matching, min_sharpness=0.0, max_clipped=1.0)
+    recognizer = Recognizer(
+        ListedFaces([face_at(20)]), OneVectorPerCrop(), FaceTracker(), judge, replace(limits, matching=easy)
+    )
+    holders = []
+    for number in range(2):
+        (face,) = recognizer.process(FRAME, number / 10).faces
+        holders += judge.seen
+    assert holders == [("", 1), ("p-1", 2)]
+    recognizer.forget({"p-2"})
+    recognizer.forget({"p-1"})
+    recognizer.process(FRAME, 0.2)
+    assert judge.seen == [("", 1)], "no look of before counts"
+    assert face.crop is not None
+    assert face.crop.shape == (112, 112, 3)

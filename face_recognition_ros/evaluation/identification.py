@@ -13,7 +13,7 @@ from face_recognition_ros.errors import EnrollmentError, ImageError
 from face_recognition_ros.evaluation.faces import central_view
 from face_recognition_ros.evaluation.identification_numbers import Search, Sighting, VideoResult
 from face_recognition_ros.folder_enrollment import enroll_person
-from face_recognition_ros.gallery.index import TemplateIndex
+from face_recognition_ros.gallery.index import PrototypeIndex
 from face_recognition_ros.gallery.matcher import Looks, evidence
 from face_recognition_ros.pictures import PICTURE_SUFFIXES, PersonPictures, person_name, read_picture
 from face_recognition_ros.settings import Settings
@@ -140,15 +140,14 @@ def probe(assembly: Assembly, video: Video, known: bool) -> VideoResult:
     return VideoResult(video.person, video.number, known, tuple(sightings), nearest_to_all(index, looks))
 
 
-def nearest(index: TemplateIndex, embedding: FloatArray) -> Search:
-    """The person of the gallery with the most similar template."""
-    similarities = index.similarities(embedding)
-    best = int(np.argmax(similarities))
-    return Search(index.identities[best].name, float(similarities[best]))
+def nearest(index: PrototypeIndex, probe: FloatArray) -> Search:
+    """The most similar person of the gallery."""
+    ((hit,),) = index.search(probe[None], 1).hits
+    return Search(hit.identity.name, hit.similarity)
 
 
-def nearest_to_all(index: TemplateIndex, looks: Sequence[tuple[FloatArray, float]]) -> Search | None:
-    """The same for a video's template: the mean of its embeddings by quality, as the matcher judges a track."""
+def nearest_to_all(index: PrototypeIndex, looks: Sequence[tuple[FloatArray, float]]) -> Search | None:
+    """The same for a video's template: its embeddings fused by quality, as the matcher judges a track."""
     if not looks:
         return None
     embeddings, weights = zip(*looks, strict=True)

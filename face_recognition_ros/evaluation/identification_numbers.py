@@ -22,7 +22,7 @@ DEFINITIONS = {
     "right one and at or over the threshold that at most this part of the searches for strangers (non-mated) reach "
     "(ISO/IEC 19795-1; Grother and Ngan, FRVT part 1: FNIR is 1 - DIR). Null where that part of the strangers' "
     "searches is less than one search",
-    "by_frame, by_video": "a search per frame, and per video with the mean of its frames' embeddings by quality",
+    "by_frame, by_video": "a search per frame, and per video with its frames' embeddings fused by quality",
     "wrong_person_rate": "part of the probe videos, strangers' included, in which the node's own decision gave any "
     "face a wrong name in at least one frame",
     "wrong_person_rate_frames": "part of the probe frames in which a face was given a wrong name",

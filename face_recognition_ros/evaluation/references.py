@@ -22,7 +22,7 @@ COUNTS = (1, 2, 4, 8, 16, 32)
 METHODS = {
     "mean": "cosine to the references' mean, brought to length 1",
     "vote": "the similarity that more than half of the references reach: each votes, the majority decides",
-    "nearest": "cosine to the most similar reference, as the gallery compares",
+    "nearest": "cosine to the most similar reference",
 }
 MIN_PEOPLE = 10
 """A count is measured where so many people have more pictures than that."""

@@ -2,15 +2,24 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from face_recognition_ros.errors import SettingsError
 from face_recognition_ros.gallery.calibration import Calibration
-from face_recognition_ros.gallery.index import TemplateIndex
+from face_recognition_ros.gallery.index import Hit, PrototypeIndex, SearchResult, fuse
 from face_recognition_ros.gallery.store import GalleryStore
 from face_recognition_ros.types import Candidate, Decision, FloatArray, IdentityStatus
+
+KEEP_RATE = 10.0
+"""By how much the false accept rate may exceed the target for a name that a track has already: hysteresis."""
+KEEP_MARGIN = 0.5
+"""The part of min_margin that such a name needs."""
+LATEST_LOOKS = 3
+"""So many looks together must not speak against the name that all of them give."""
+TURNED_FALSE_ACCEPT_RATE = 0.02
+"""They do where they resemble the person less than all but this part of strangers do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +54,11 @@ class Looks:
     """The good looks at one track."""
 
     embeddings: FloatArray
-    """(K, D) float32 unit vectors; D does not matter where K is 0."""
+    """(K, D) float32 unit vectors, oldest first; D does not matter where K is 0."""
     weights: FloatArray
     """(K,) float32, 0 or more: quality scores. A look of weight 0 does not count."""
+    holder: str = ""
+    """The identity id that the track was last given; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +81,21 @@ class Matcher:
         self.calibration = calibration
         self.options = options or MatcherOptions()
         self._store = store
-        self._lock = threading.Lock()
-        self._index = TemplateIndex.of(store)
+        self._refreshing = threading.Lock()
+        self._index = PrototypeIndex(store.embedding_size)
+        self._index.update(store)
 
     @property
     def revision(self) -> int:
         """Of the gallery that the latest call used."""
         return self._index.revision
 
-    def refresh(self) -> TemplateIndex:
-        """The index of the store's present revision, built anew only where that has changed."""
-        with self._lock:
+    def refresh(self) -> PrototypeIndex:
+        """The index, which has taken over all that has changed in the store, and holds nobody who has expired."""
+        with self._refreshing:
             if self._index.revision != self._store.revision:
-                self._index = TemplateIndex.of(self._store)
+                self._index.update(self._store)
+            self._index.drop_expired(self._store.clock())
             return self._index
 
     def decide(self, embeddings: FloatArray, weights: FloatArray) -> Decision:
@@ -95,53 +108,85 @@ class Matcher:
 
     def decide_stills(self, people: Sequence[Looks]) -> FrameDecisions:
         """Who the people of a picture are, each judged by what looks there are; without any they stay tentative."""
-        return self._decide(people, self.refresh(), min_looks=1)
+        return self._decide(people, replace(self.options, min_looks=1))
 
     def decide_batch(self, tracks: Sequence[Looks]) -> FrameDecisions:
         """Who the people on these tracks are, each by itself."""
-        return self._decide(tracks, self.refresh(), self.options.min_looks)
+        return self._decide(tracks, self.options)
 
-    def _decide(self, tracks: Sequence[Looks], index: TemplateIndex, min_looks: int) -> FrameDecisions:
-        options = self.options
-        accept = self.calibration.accept_similarity(options.target_false_accept_rate, index.templates)
-        counts = [int(np.count_nonzero(looks.weights > 0)) for looks in tracks]
-        seen = [evidence(looks) for looks, count in zip(tracks, counts, strict=True) if count]
-        rows = iter(index.similarities(np.stack(seen)) if seen else ())
-        decisions = []
-        for count in counts:
-            candidates = self._candidates(index, next(rows)) if count else ()
-            status = _status(candidates, accept, options.min_margin) if count >= min_looks else IdentityStatus.TENTATIVE
-            decisions.append(Decision(status, candidates, accept))
-        return FrameDecisions(index.revision, tuple(decisions))
+    def _decide(self, tracks: Sequence[Looks], options: MatcherOptions) -> FrameDecisions:
+        index = self.refresh()
+        counted = [int(np.count_nonzero(looks.weights > 0)) for looks in tracks]
+        seen = [evidence(looks) for looks, count in zip(tracks, counted, strict=True) if count]
+        found = index.search(np.stack(seen) if seen else np.empty((0, index.embedding_size), np.float32),
+                             options.max_candidates)  # fmt: skip
+        rows = iter(found.hits)
+        judge = _Judge(self.calibration, options, found, index)
+        decisions = [
+            judge.decide(looks, next(rows), count) if count else judge.nothing_seen
+            for looks, count in zip(tracks, counted, strict=True)
+        ]
+        return FrameDecisions(found.revision, tuple(decisions))
 
-    def _candidates(self, index: TemplateIndex, similarities: FloatArray) -> tuple[Candidate, ...]:
-        """The most similar identities, best first; of equals the one with the smaller id first."""
-        count = min(self.options.max_candidates, len(similarities))
-        if count == 0:
-            return ()
-        line = np.partition(similarities, -count)[-count]
-        near = np.flatnonzero(similarities >= line)
-        best = near[np.argsort(-similarities[near], kind="stable")][:count]
-        cosines = np.clip(similarities[best], -1.0, 1.0).tolist()  # rounding may lead beyond
-        people = [(index.identities[i], cosine) for i, cosine in zip(best, cosines, strict=True)]
-        confidence = self.calibration.confidence
-        return tuple(Candidate(who.identity_id, who.name, cosine, confidence(cosine)) for who, cosine in people)
+
+class _Judge:
+    """The rules for the tracks of one frame."""
+
+    def __init__(
+        self, calibration: Calibration, options: MatcherOptions, found: SearchResult, index: PrototypeIndex
+    ) -> None:
+        target = options.target_false_accept_rate
+        lenient = min(KEEP_RATE * target, 0.5)
+        line = calibration.accept_similarity
+        # The more people a stranger is compared with, the higher the line; whom the robot merely remembers gives
+        # nobody a name, and so does not raise the line for those who have one.
+        sizes = {False: found.people, True: found.strangers}
+        self._accept = {remembered: line(target, size) for remembered, size in sizes.items()}
+        self._keep = {remembered: line(lenient, size) for remembered, size in sizes.items()}
+        self._turned = line(TURNED_FALSE_ACCEPT_RATE, 1)
+        self._calibration = calibration
+        self._options = options
+        self._index = index
+
+    @property
+    def nothing_seen(self) -> Decision:
+        return Decision(IdentityStatus.TENTATIVE, (), self._accept[False])
+
+    def decide(self, looks: Looks, hits: tuple[Hit, ...], count: int) -> Decision:
+        candidates = tuple(self._candidate(hit) for hit in hits)
+        best = candidates[0] if candidates else None
+        accept = self._accept[best.remembered if best else False]
+        undecided = Decision(IdentityStatus.TENTATIVE, candidates, accept)
+        if count < self._options.min_looks:
+            return undecided
+        status = self._status(undecided, looks) if best else IdentityStatus.UNKNOWN
+        if best and best.remembered and status is IdentityStatus.KNOWN:
+            return replace(undecided, status=IdentityStatus.UNKNOWN, stranger=best)
+        return replace(undecided, status=status)
+
+    def _status(self, undecided: Decision, looks: Looks) -> IdentityStatus:
+        best, min_margin = undecided.candidates[0], self._options.min_margin
+        if best.identity_id == looks.holder:
+            line, min_margin = self._keep[best.remembered], KEEP_MARGIN * min_margin
+        else:
+            line = undecided.accept_similarity
+        if best.similarity < line or self._has_turned(best, looks):
+            return IdentityStatus.UNKNOWN
+        return IdentityStatus.KNOWN if undecided.margin >= min_margin else IdentityStatus.AMBIGUOUS
+
+    def _has_turned(self, best: Candidate, looks: Looks) -> bool:
+        """Whether the latest looks are at somebody else, for whom the older ones must not speak."""
+        counting = looks.weights > 0
+        latest = Looks(looks.embeddings[counting][-LATEST_LOOKS:], looks.weights[counting][-LATEST_LOOKS:])
+        similarity = self._index.similarity(best.identity_id, evidence(latest))
+        return similarity is None or similarity < self._turned
+
+    def _candidate(self, hit: Hit) -> Candidate:
+        who, similarity = hit.identity, hit.similarity
+        return Candidate(who.identity_id, who.name, similarity, self._calibration.confidence(similarity),
+                         who.remembered)  # fmt: skip
 
 
 def evidence(looks: Looks) -> FloatArray:
-    """One probe (D,) of several looks: their weighted mean; their order does not matter.
-
-    Its product with a template is the mean of the looks' cosines. It is not brought to length 1: that would raise every
-    similarity by what the looks differ among themselves, a stranger's too, beyond the statistics of single looks from
-    which the accept line follows.
-    """
-    weights = looks.weights.astype(np.float64)
-    mean: FloatArray = (weights @ looks.embeddings.astype(np.float64) / weights.sum()).astype(np.float32)
-    return mean
-
-
-def _status(candidates: tuple[Candidate, ...], accept_similarity: float, min_margin: float) -> IdentityStatus:
-    decision = Decision(IdentityStatus.UNKNOWN, candidates)  # for its similarity and margin
-    if not candidates or decision.similarity < accept_similarity:
-        return IdentityStatus.UNKNOWN
-    return IdentityStatus.KNOWN if decision.margin >= min_margin else IdentityStatus.AMBIGUOUS
+    """One probe of several looks, (D,) float32 unit vector: fused by quality; their order does not matter."""
+    return fuse(looks.embeddings, looks.weights)

@@ -5,6 +5,7 @@ import pytest
 
 from face_recognition_ros.errors import SettingsError
 from face_recognition_ros.gallery.calibration import Calibration
+from face_recognition_ros.gallery.index import fuse
 from face_recognition_ros.gallery.matcher import Looks, Matcher, MatcherOptions, evidence
 from face_recognition_ros.gallery.store import GalleryStore, Template
 from face_recognition_ros.types import FloatArray, IdentityStatus
@@ -110,20 +111,11 @@ def test_an_empty_gallery_knows_nobody(store: GalleryStore, calibration: Calibra
 
 def test_evidence_weighs_by_quality_and_not_by_order(faces: Any) -> None:
     looks, weights = faces.people(5), np.array([0.9, 0.1, 0.5, 0.0, 0.3], np.float32)
-    expected = (weights[:, None] * looks).sum(axis=0) / 1.8
+    expected = weights @ looks
     order = faces.generator.permutation(5)
     found = evidence(Looks(looks, weights))
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    np.testing.assert_allclose(evidence(Looks(looks[order], weights[order])), found, atol=1e-7)
-
-
-def test_differing_looks_do_not_raise_a_strangers_similarity(matcher: Matcher, people: FloatArray, faces: Any) -> None:
-    looks = faces.looks(faces.people(1)[0], 8)
-    decision = matcher.decide(looks, np.ones(8, np.float32))
-    single = [matcher.decide_single(look) for look in looks]
-    for candidate in decision.candidates:
-        cosines = [c.similarity for each in single for c in each.candidates if c.name == candidate.name]
-        assert candidate.similarity <= np.mean(cosines) + 1e-6
+    np.testing.assert_allclose(found, expected / np.linalg.norm(expected), atol=1e-6)
+    np.testing.assert_allclose(evidence(Looks(looks[order], weights[order])), found, atol=1e-6)
 
 
 def test_looks_that_cancel_out_are_no_evidence(matcher: Matcher, people: FloatArray) -> None:
@@ -144,8 +136,100 @@ def test_changes_count_from_the_next_call_on(
     assert all(candidate.name != "Dan" for candidate in matcher.decide_single(dan).candidates)
 
 
-def test_an_unchanged_gallery_is_not_read_again(matcher: Matcher) -> None:
-    assert matcher.refresh() is matcher.refresh()
+def test_an_unchanged_gallery_is_not_read_again(
+    matcher: Matcher, store: GalleryStore, people: FloatArray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> None:
+        raise AssertionError("the gallery was read")
+
+    monkeypatch.setattr(store, "changes_since", read)
+    assert matcher.decide_single(people[0]).identity is not None
+
+
+def between(first: FloatArray, second: FloatArray, similarity: float) -> FloatArray:
+    """A unit vector of that cosine to the first one, the rest of it towards the second."""
+    rest = second - (second @ first) * first
+    mixed = similarity * first + np.sqrt(1 - similarity**2) * rest / np.linalg.norm(rest)
+    return np.asarray(mixed, np.float32)
+
+
+def test_a_name_is_kept_where_it_would_not_be_given(matcher: Matcher, people: FloatArray, store: GalleryStore) -> None:
+    anna = store.resolve("Anna").identity_id
+    index = matcher.refresh()
+    target = matcher.options.target_false_accept_rate
+    accept = matcher.calibration.accept_similarity(target, 3)
+    keep = matcher.calibration.accept_similarity(10 * target, 3)
+    own = np.stack([template.embedding for template in store.identity_templates(anna)])
+    middle = between(fuse(own, np.ones(len(own))), -people[1] - people[2], (accept + keep) / 2)
+    assert keep < (index.similarity(anna, middle) or 0) < accept
+    looks = np.stack([middle] * 3)
+    fresh, held, other = matcher.decide_batch(
+        [Looks(looks, ONES), Looks(looks, ONES, anna), Looks(looks, ONES, store.resolve("Bob").identity_id)]
+    ).decisions
+    assert fresh.status is other.status is IdentityStatus.UNKNOWN
+    assert held.identity is not None
+    assert held.identity.name == "Anna"
+
+
+def test_a_name_is_taken_back_when_the_latest_looks_turn(
+    matcher: Matcher, people: FloatArray, store: GalleryStore, faces: Any
+) -> None:
+    anna = store.resolve("Anna").identity_id
+    before, stranger = faces.looks(people[0], 12), faces.looks(faces.people(1)[0], 3)
+    weights = np.ones(15, np.float32)
+    assert matcher.decide_batch([Looks(before, weights[:12], anna)]).decisions[0].identity is not None
+    turned = matcher.decide_batch([Looks(np.vstack((before, stranger)), weights, anna)]).decisions[0]
+    assert turned.candidates[0].name == "Anna"
+    assert turned.similarity > turned.accept_similarity, "the older looks alone would still give the name"
+    assert turned.status is IdentityStatus.UNKNOWN
+    poor = np.where(np.arange(15) < 12, 1, 0).astype(np.float32)
+    assert matcher.decide_batch([Looks(np.vstack((before, stranger)), poor, anna)]).decisions[0].identity is not None
+
+
+def test_who_is_gone_keeps_no_name(matcher: Matcher, people: FloatArray, store: GalleryStore, faces: Any) -> None:
+    anna = store.resolve("Anna").identity_id
+    store.forget("Anna")
+    held = matcher.decide_batch([Looks(faces.looks(people[0], 3), ONES, anna)]).decisions[0]
+    assert held.status is IdentityStatus.UNKNOWN
+    assert anna not in [candidate.identity_id for candidate in held.candidates]
+
+
+def test_who_has_expired_is_not_named_even_before_the_store_forgets(calibration: Calibration, faces: Any) -> None:
+    now = [1000.0]
+    anna, bob = faces.people(2)
+    with GalleryStore.open(None, "net-a", SIZE, clock=lambda: now[0]) as store:
+        store.enroll("Anna", faces.as_templates(anna[None]), expires=1010.0)
+        store.enroll("Bob", faces.as_templates(bob[None]), expires=1020.0)
+        matcher = Matcher(store, calibration)
+        for now[0], expected in ((1009.0, {"Anna", "Bob"}), (1010.0, {"Bob"}), (1030.0, set())):
+            known = {
+                decision.identity.name for decision in map(matcher.decide_single, (anna, bob)) if decision.identity
+            }
+            assert known == expected
+        assert store.revision == 2, "it only reads"
+
+
+def test_a_remembered_stranger_is_told_but_not_named(matcher: Matcher, store: GalleryStore, faces: Any) -> None:
+    passer_by = faces.people(1)[0]
+    stranger = store.remember(faces.as_templates(faces.looks(passer_by, 3)), expires=None)
+    decision = matcher.decide(faces.looks(passer_by, 3), ONES)
+    assert (decision.status, decision.identity) == (IdentityStatus.UNKNOWN, None)
+    assert decision.stranger is not None
+    assert decision.stranger.remembered
+    assert decision.identity_id == stranger.identity_id
+    store.rename(stranger.identity_id, "Dan")
+    named = matcher.decide(faces.looks(passer_by, 3), ONES)
+    assert (named.status, named.stranger) == (IdentityStatus.KNOWN, None)
+    assert named.identity_id == stranger.identity_id
+
+
+def test_remembered_strangers_do_not_raise_the_line_for_people(
+    matcher: Matcher, store: GalleryStore, faces: Any, people: FloatArray
+) -> None:
+    before = matcher.decide_single(people[0])
+    for passer_by in faces.people(40):
+        store.remember(faces.as_templates(passer_by[None]), expires=None)
+    assert matcher.decide_single(people[0]).accept_similarity == before.accept_similarity
 
 
 def test_a_frame_is_judged_at_one_revision(
