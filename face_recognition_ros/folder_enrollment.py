@@ -1,16 +1,16 @@
-"""Enrols the people whose pictures lie in a folder."""
+"""Learns people from pictures, and enrols those whose pictures lie in a folder."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from face_recognition_ros.assembly import Assembly
-from face_recognition_ros.errors import EnrollmentError, FaceRecognitionError
-from face_recognition_ros.gallery.enrollment import enroll_looks
+from face_recognition_ros.errors import EnrollmentError, EnrollmentFailure, FaceRecognitionError
+from face_recognition_ros.gallery.enrollment import TOO_POOR, EnrollmentTerms, enroll_looks
 from face_recognition_ros.gallery.store import Template
-from face_recognition_ros.pictures import PersonPictures, read_picture
+from face_recognition_ros.pictures import PersonPictures, encode_png, read_picture
 from face_recognition_ros.recognizer import FaceView, Recognizer
-from face_recognition_ros.types import FloatArray
+from face_recognition_ros.types import ByteArray, FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,41 +49,44 @@ def enroll_people(
 
 
 def enroll_person(assembly: Assembly, person: PersonPictures, force: bool = False) -> EnrollmentReport:
-    """Enrols a person from those of the pictures that show one good face."""
+    """Enrols a person from those of the pictures that show one good face; a look that is stored already stays one."""
     looks: list[Template] = []
     rejections: list[Rejection] = []
     for path in person.paths:
         try:
-            view, embedding = look_at(assembly.recognizer, path)
+            picture = read_picture(path)
+            looks.append(template_from(assembly.recognizer, picture, str(path), assembly.settings.store_crops))
         except FaceRecognitionError as error:
             rejections.append(Rejection(path, str(error)))
-        else:
-            looks.append(Template(embedding, view.quality.score, str(path)))
     if not looks:
         failure = "no picture of a good face" if rejections else "there is no picture"
         return EnrollmentReport(person.name, 0, tuple(rejections), failure)
     try:
-        result = enroll_looks(assembly.store, assembly.matcher, person.name, looks, force)
+        result = enroll_looks(assembly.store, assembly.matcher, person.name, looks, EnrollmentTerms(force))
     except FaceRecognitionError as error:
         return EnrollmentReport(person.name, 0, tuple(rejections), str(error))
     failure = "" if result.identity else result.message
     return EnrollmentReport(person.name, 0 if failure else len(looks), tuple(rejections), failure)
 
 
-def look_at(recognizer: Recognizer, path: Path) -> tuple[FaceView, FloatArray]:
-    """The face of the one person in a picture file, and its embedding (D,), good enough to be learned from.
+def template_from(recognizer: Recognizer, picture: ByteArray, source: str, store_crop: bool = False) -> Template:
+    """What a picture, (H, W, 3) uint8 BGR, teaches about the one person in it; raises as `only_good_face`."""
+    view, embedding = only_good_face(recognizer, picture)
+    crop = encode_png(view.aligned.crop) if store_crop and view.aligned is not None else None
+    return Template(embedding, view.quality.score, source, crop)
 
-    Raises ImageError for an unusable file, EnrollmentError for no face, several, or too poor a one.
+
+def only_good_face(recognizer: Recognizer, picture: ByteArray) -> tuple[FaceView, FloatArray]:
+    """The one face in a picture, (H, W, 3) uint8 BGR, good enough to be learned from, and its embedding (D,).
+
+    Raises EnrollmentError for no face, several, or too poor a one.
     """
-    view = only_face(recognizer.view(read_picture(path)))
-    if view.embedding is None or not view.quality.usable_for_enrollment:
-        raise EnrollmentError("; ".join(view.quality.complaints) or "the face is not good enough to be learned from")
-    return view, view.embedding
-
-
-def only_face(views: Sequence[FaceView]) -> FaceView:
-    """The face of a picture that shows one; raises EnrollmentError otherwise."""
+    views = recognizer.view(picture)
     if len(views) != 1:
         shown = "no face" if not views else f"{len(views)} faces"
-        raise EnrollmentError(f"the picture shows {shown}; it must show exactly one")
-    return views[0]
+        failure = EnrollmentFailure.SEVERAL_FACES if views else EnrollmentFailure.NO_FACE
+        raise EnrollmentError(f"the picture shows {shown}; it must show exactly one", failure)
+    view = views[0]
+    if view.embedding is None or not view.quality.usable_for_enrollment:
+        raise EnrollmentError("; ".join(view.quality.complaints) or TOO_POOR, EnrollmentFailure.QUALITY)
+    return view, view.embedding

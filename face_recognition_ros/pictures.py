@@ -28,16 +28,31 @@ def read_picture(path: Path) -> ByteArray:
     Raises ImageError where there is no such file or it holds no picture.
     """
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise ImageError(f"there is no file {path}") from error
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error.strerror or error}") from error
     # Decoding from memory, as cv2.imread takes no note of why it failed and writes warnings of its own.
-    picture = _decode(data) if data.size else None
+    return decode_picture(content, str(path))
+
+
+def decode_picture(content: bytes, name: str) -> ByteArray:
+    """The picture in a file's content as (H, W, 3) uint8 BGR, turned upright as its EXIF orientation says.
+
+    Raises ImageError, in which it has that name, where there is none.
+    """
+    picture = _decode(np.frombuffer(content, np.uint8)) if content else None
     if picture is None:
-        raise ImageError(f"{path} is no picture that can be decoded ({data.size} bytes); JPEG and PNG are good choices")
+        raise ImageError(
+            f"{name} is no picture that can be decoded ({len(content)} bytes); JPEG and PNG are good choices"
+        )
     return picture
+
+
+def encode_png(picture: ByteArray) -> bytes:
+    """The picture, (H, W, 3) uint8 BGR, as a PNG file's bytes, without loss."""
+    return cv2.imencode(".png", picture)[1].tobytes()
 
 
 def _decode(data: ByteArray) -> ByteArray | None:

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from face_recognition_ros.errors import FaceRecognitionError, ImageError
-from face_recognition_ros.folder_enrollment import Rejection, look_at
-from face_recognition_ros.pictures import PersonPictures, people_in
+from face_recognition_ros.folder_enrollment import Rejection, only_good_face
+from face_recognition_ros.pictures import PersonPictures, people_in, read_picture
 from face_recognition_ros.recognizer import Recognizer
 
 EILEEN_COLLINS = ("skimage", "data/astronaut.png")
@@ -77,8 +77,8 @@ def first_portrait(person: Person, recognizer: Recognizer) -> tuple[Portrait | N
 
 
 def portrait(person: Person, path: Path, recognizer: Recognizer) -> Portrait:
-    """One picture with the place of its face; raises as look_at where it could not be learned from."""
-    view, _ = look_at(recognizer, path)
+    """One picture with the place of its face; raises as only_good_face where it could not be learned from."""
+    view, _ = only_good_face(recognizer, read_picture(path))
     left, top, right, bottom = (float(value) for value in view.detection.box)
     return Portrait(person.pictures.name, str(path), (left, top, right, bottom), person.enrolled)
 

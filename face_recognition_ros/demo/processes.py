@@ -54,7 +54,7 @@ def share_folder() -> Path:
 
 def node_arguments(gallery: Path) -> list[str]:
     """Python's arguments for the face recognition node with that gallery."""
-    return ["-m", "face_recognition_ros.node.face_recognition_node", "--ros-args", "-p", f"gallery:={gallery}"]
+    return ["-m", "face_recognition_ros.node.process", "--ros-args", "-p", f"gallery:={gallery}"]
 
 
 class PythonProcess:

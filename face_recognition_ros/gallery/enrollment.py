@@ -6,32 +6,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from face_recognition_ros.errors import EnrollmentError, UnknownIdentityError
+from face_recognition_ros.errors import EnrollmentError, EnrollmentFailure, UnknownIdentityError
 from face_recognition_ros.gallery.calibration import Calibration
+from face_recognition_ros.gallery.index import LEAST_WEIGHT
+from face_recognition_ros.gallery.looks import Look, differs, mean_similarity, next_pose, remedy
 from face_recognition_ros.gallery.matcher import Looks, Matcher, evidence
 from face_recognition_ros.gallery.names import clean_name, name_key
 from face_recognition_ros.gallery.store import GalleryStore, Template
-from face_recognition_ros.types import Candidate, FloatArray, Identity, IdentityStatus, Quality
+from face_recognition_ros.types import Candidate, Decision, FloatArray, Identity, IdentityStatus, Quality
 
 AGREEMENT_FALSE_ACCEPT_RATE = 0.05
 """Looks of one person must resemble each other more than all but this part of the pairs of two people."""
 NAMESAKE_FALSE_ACCEPT_RATE = 0.01
-"""How often a second person of a name may be taken for the first, whatever number of templates that one has."""
+"""How often a second person of a name may be taken for the first, and a bystander for the one who left the view."""
 
-_POSES = (
-    "Look straight at the camera.",
-    "Turn your head a little to the left.",
-    "Turn your head a little to the right.",
-    "Lift your chin a little.",
-    "Lower your chin a little.",
-)
-_REMEDIES = {
-    "size": "Come closer, please.",
-    "sharpness": "Hold still for a moment, please.",
-    "yaw": "Turn your face towards the camera, please.",
-    "pitch": "Look straight ahead at the camera, please.",
-    "roll": "Hold your head upright, please.",
-    "exposure": "Find a place with more even light, please.",
+TOO_POOR = "the face is not good enough to be learned from"
+"""What is said of a face that cannot be used, where nothing better is known."""
+
+ALIKE, ODD, ENOUGH = "alike", "odd", "enough"
+"""Reasons not to keep a good look; those against a poor one have the name of a quality measure."""
+_REASONS = {
+    ALIKE: "the look is too much like one that is kept already",
+    ODD: "the look does not agree with the other looks",
+    ENOUGH: "there are enough looks already",
 }
 
 
@@ -48,41 +45,44 @@ class EnrollmentResult:
 
 
 @dataclass(frozen=True, slots=True)
-class LookOutcome:
-    """What became of one look."""
+class EnrollmentTerms:
+    """What was agreed on with a person; None leaves it as it is with somebody whom the gallery knows."""
 
-    kept: bool
-    reason: str
-    """Why it was not kept; empty where it was."""
+    force: bool = False
+    """Enrol also somebody who seems to be in the gallery under another name, or unlike the one of that name."""
+    consent: str | None = None
+    """What the person agreed to."""
+    expires: float | None = None
+    """Seconds since the epoch from which on the person is forgotten."""
+
+
+DEFAULT_TERMS = EnrollmentTerms()
 
 
 class EnrollmentSession:
     """Gathers the looks of one track at a person; nothing is stored before `finish`."""
 
     def __init__(
-        self,
-        name: str,
-        calibration: Calibration,
-        looks_wanted: int = 5,
-        duplicate_similarity: float = 0.97,
-        patience: float = 1.0,
-        source: str = "",
+        self, name: str, calibration: Calibration, looks_wanted: int = 5, patience: float = 2.0, source: str = ""
     ) -> None:
         """Starts without a look; raises GalleryError for a name that cannot be stored.
 
-        looks_wanted: looks to keep. duplicate_similarity: two looks with a higher cosine are too much alike, unless
-        `patience` seconds have passed since the last one was kept: who does not turn is learned all the same.
-        source: provenance of the templates.
+        looks_wanted: looks to keep. patience: seconds since the last look was kept after which one that is like it is
+        kept as well: who does not turn is learned all the same. source: provenance of the templates.
         """
         self.name = clean_name(name)
         self.looks_wanted = looks_wanted
         self.rejected: Counter[str] = Counter()
-        """How many looks were not kept, by reason."""
+        """How many looks were not kept, by kind of reason; a look may have several."""
+        self.looks_rejected = 0
+        self._reasons = dict(_REASONS)
         self._agreement = calibration.accept_similarity(AGREEMENT_FALSE_ACCEPT_RATE, 1)
-        self._duplicate_similarity = duplicate_similarity
+        self._return = calibration.accept_similarity(NAMESAKE_FALSE_ACCEPT_RATE, 1)
+        # Only one in six pairs of photographs of one person is more alike, as far as these are distributed normally.
+        self._alike = calibration.genuine_mean + calibration.genuine_std
         self._patience = patience
         self._source = source
-        self._looks: list[Template] = []
+        self._looks: list[Look] = []
         self._last_kept = 0.0
         self._remedy = ""
 
@@ -101,115 +101,151 @@ class EnrollmentSession:
         """What the person should do next."""
         if self.is_complete:
             return "Thank you, that is enough."
-        return self._remedy or _POSES[len(self._looks) % len(_POSES)]
+        return self._remedy or next_pose(self._looks)
 
-    def add(self, embedding: FloatArray | None, quality: Quality, stamp: float) -> LookOutcome:
-        """Offers one look: embedding (D,) float32 unit vector or None, its quality, the image's stamp in seconds."""
-        reason = self._objection(embedding, quality, stamp)
-        if reason or embedding is None:
-            self.rejected[reason] += 1
-            return LookOutcome(False, reason)
-        self._looks.append(Template(embedding, quality.score, self._source))
+    def add(
+        self, embedding: FloatArray | None, quality: Quality, stamp: float, crop: bytes | None = None
+    ) -> tuple[str, ...]:
+        """Offers a look, and returns why it was not kept, a sentence for each reason; nothing where it was.
+
+        embedding: (D,) float32 unit vector, or None. stamp: the image's, in seconds. crop: the template's.
+        """
+        if embedding is None or not quality.usable_for_enrollment:
+            self._remedy = remedy(quality)
+            complaints = {measure.name: measure.sentence for measure in quality.measures if measure.sentence}
+            return self._reject(complaints or {"quality": TOO_POOR})
+        self._remedy = ""
+        look = Look.of(Template(embedding, quality.score, self._source, crop), quality)
+        if reason := self._objection(look, stamp):
+            return self._reject({reason: _REASONS[reason]})
+        self._looks.append(look)
         self._last_kept = stamp
-        return LookOutcome(True, "")
+        return ()
 
-    def finish(self, store: GalleryStore, matcher: Matcher, force: bool = False) -> EnrollmentResult:
+    def recognizes(self, embedding: FloatArray) -> float:
+        """Mean cosine of a look (D,) with those kept; 0 where there is none, or where it may be somebody else."""
+        similarity = mean_similarity(embedding, self.templates) if self._looks else 0.0
+        return similarity if similarity >= self._return else 0.0
+
+    def shortfall(self, seconds: float | None = None) -> EnrollmentError:
+        """Why the enrolment has failed, when it ends (after so many seconds) before all looks are there."""
+        poor = self.looks_rejected - sum(self.rejected[reason] for reason in _REASONS)
+        failure = EnrollmentFailure.TIMEOUT
+        for count, kind in ((poor, EnrollmentFailure.QUALITY), (self.rejected[ODD], EnrollmentFailure.DISAGREEMENT)):
+            if 2 * count > self.looks_kept + self.looks_rejected:
+                failure = kind
+        after = "" if seconds is None else f" after {seconds:g} s"
+        commonest = [kind for kind, _ in self.rejected.most_common()]
+        if failure is EnrollmentFailure.QUALITY:
+            commonest = [kind for kind in commonest if kind not in _REASONS]
+        why = ", ".join(f"{self._reasons[kind]} ({self.rejected[kind]}x)" for kind in commonest[:2])
+        others = f"Others were not kept: {why}." if why else "No other was seen."
+        return EnrollmentError(
+            f"{self.name!r} was not enrolled: {self.looks_kept} of {self.looks_wanted} good looks{after}. {others}",
+            failure,
+        )
+
+    def finish(self, store: GalleryStore, matcher: Matcher, terms: EnrollmentTerms = DEFAULT_TERMS) -> EnrollmentResult:
         """Stores the looks, as `enroll_looks` does; raises EnrollmentError where there are too few of them."""
         if not self.is_complete:
-            why = "; ".join(reason.rstrip(".") for reason, _ in self.rejected.most_common(2)) or "the face was not seen"
-            raise EnrollmentError(
-                f"{self.name!r} was not enrolled: {self.looks_kept} of {self.looks_wanted} good looks. "
-                f"The others were not kept: {why}."
-            )
-        return enroll_looks(store, matcher, self.name, self._looks, force)
+            raise self.shortfall()
+        return enroll_looks(store, matcher, self.name, self.templates, terms)
 
-    def _objection(self, embedding: FloatArray | None, quality: Quality, stamp: float) -> str:
+    @property
+    def templates(self) -> list[Template]:
+        """Of the looks that were kept."""
+        return [look.template for look in self._looks]
+
+    def _reject(self, reasons: dict[str, str]) -> tuple[str, ...]:
+        self.looks_rejected += 1
+        self.rejected.update(reasons.keys())
+        self._reasons |= reasons
+        return tuple(f"{reason[:1].upper()}{reason[1:]}." for reason in reasons.values())
+
+    def _objection(self, look: Look, stamp: float) -> str:
         if self.is_complete:
-            return "There are enough looks already."
-        if embedding is None or not quality.usable_for_enrollment:
-            complained = [measure for measure in quality.measures if measure.sentence]
-            worst = min(complained, key=lambda measure: measure.score, default=None)
-            self._remedy = _REMEDIES.get(worst.name, "") if worst else ""
-            return " ".join(quality.complaints) or "The face is not good enough to be learned from."
-        self._remedy = ""
-        if not self._looks:
-            return ""
-        kept = np.stack([look.embedding for look in self._looks])
-        similarities = kept @ embedding
-        if evidence(Looks(kept, np.ones(len(kept), np.float32))) @ embedding < self._agreement:
+            return ENOUGH
+        if self._looks and mean_similarity(look.template.embedding, self.templates) < self._agreement:
             if len(self._looks) > 1:
-                return "The look does not agree with the other looks."
+                return ODD
             self._looks.clear()  # of two looks nobody can say which is the odd one: the newer may stay
+        if differs(look, self._looks, self._alike) or abs(stamp - self._last_kept) >= self._patience:
             return ""
-        if similarities.max() > self._duplicate_similarity and abs(stamp - self._last_kept) < self._patience:
-            return "The look is too much like one that is kept already."
-        return ""
+        return ALIKE
 
 
 def enroll_looks(
-    store: GalleryStore, matcher: Matcher, name: str, looks: Sequence[Template], force: bool = False
+    store: GalleryStore, matcher: Matcher, name: str, looks: Sequence[Template], terms: EnrollmentTerms = DEFAULT_TERMS
 ) -> EnrollmentResult:
     """Stores looks at one person, from a camera or from files, as templates of the person of that name.
 
-    A face that the gallery knows as somebody else is reported and not stored, unless force says so. Raises
-    EnrollmentError where the looks do not agree with each other, or (without force) not with the person who already
-    has the name; GalleryError where the name or the looks cannot be stored.
+    A remembered stranger whose face it is gets that name. A face that the gallery knows as somebody else is reported
+    and not stored, unless terms.force says so. Raises EnrollmentError where the looks do not agree with each other, or
+    (without force) not with the person who already has the name; GalleryError where the name or the looks cannot be
+    stored.
     """
     name = clean_name(name)
     if not looks:
-        raise EnrollmentError(f"{name!r} was not enrolled: there is no usable look.")
-    embeddings = np.stack([look.embedding for look in looks])
-    together = Looks(embeddings, np.array([max(look.quality, 1e-3) for look in looks], np.float32))
-    agreement = matcher.calibration.accept_similarity(AGREEMENT_FALSE_ACCEPT_RATE, 1)
-    _require_agreement(name, looks, together, agreement)
-    if not force:
-        known_as = _known_as_another(matcher, name, together)
-        if known_as is not None:
-            return EnrollmentResult(
-                None, known_as, f"{name!r} was not enrolled: the face is already known as {known_as.name!r}."
-            )
-        _require_resemblance(store, matcher, name, together)
-    identity = store.enroll(name, looks)
-    return EnrollmentResult(identity, None, f"{identity.name!r} is enrolled with {identity.templates} templates.")
+        raise EnrollmentError(f"{name!r} was not enrolled: there is no usable look.", EnrollmentFailure.NO_FACE)
+    _require_agreement(name, looks, matcher.calibration.accept_similarity(AGREEMENT_FALSE_ACCEPT_RATE, 1))
+    holder, stranger = _holder(store, name), None
+    if not terms.force:
+        weights = np.array([max(look.quality, LEAST_WEIGHT) for look in looks], np.float32)
+        together = Looks(np.stack([look.embedding for look in looks]), weights)
+        resembled = _resembled(matcher.decide_stills([together]).decisions[0])
+        if not any(name_key(candidate.name) == name_key(name) for candidate in resembled):
+            if people := [candidate for candidate in resembled if not candidate.remembered]:
+                refusal = f"{name!r} was not enrolled: the face is already known as {people[0].name!r}."
+                return EnrollmentResult(None, people[0], refusal)
+            stranger = resembled[0] if resembled and holder is None else None
+        if holder is not None:
+            _require_resemblance(matcher, holder, name, evidence(together))
+    identity = store.enroll(
+        name, looks, stranger.identity_id if stranger else None, consent=terms.consent, expires=terms.expires
+    )
+    so_far = f", {stranger.name!r} so far," if stranger else ""
+    return EnrollmentResult(
+        identity, None, f"{identity.name!r}{so_far} is enrolled with {identity.templates} templates."
+    )
 
 
-def _require_agreement(name: str, looks: Sequence[Template], together: Looks, agreement: float) -> None:
+def _holder(store: GalleryStore, name: str) -> Identity | None:
+    try:
+        return store.resolve(name)
+    except UnknownIdentityError:
+        return None
+
+
+def _require_agreement(name: str, looks: Sequence[Template], agreement: float) -> None:
     """Raises EnrollmentError that names the looks which do not resemble the others taken together."""
-    if len(looks) < 2:
-        return
     odd = []
     for i, look in enumerate(looks):
-        others = Looks(np.delete(together.embeddings, i, axis=0), np.delete(together.weights, i))
-        if float(evidence(others) @ look.embedding) < agreement:
+        others = [*looks[:i], *looks[i + 1 :]]
+        if others and mean_similarity(look.embedding, others) < agreement:
             odd.append(look.source or f"look {i + 1}")
     if odd:
         raise EnrollmentError(
             f"{name!r} was not enrolled: {', '.join(odd)} of {len(looks)} looks do not resemble the others; "
-            "all must show the same person."
+            "all must show the same person.",
+            EnrollmentFailure.DISAGREEMENT,
         )
 
 
-def _known_as_another(matcher: Matcher, name: str, together: Looks) -> Candidate | None:
-    """The person of the gallery whom the looks are over the accept line for, unless one of them has that name."""
-    decision = matcher.decide_stills([together]).decisions[0]
+def _resembled(decision: Decision) -> list[Candidate]:
+    """Those whom the looks are over the accept line for: the best first, whether or not it leads by the margin."""
+    if decision.stranger is not None:
+        return [decision.stranger]
     if decision.status not in (IdentityStatus.KNOWN, IdentityStatus.AMBIGUOUS):
-        return None
-    accepted = [candidate for candidate in decision.candidates if candidate.similarity >= decision.accept_similarity]
-    return None if any(name_key(candidate.name) == name_key(name) for candidate in accepted) else accepted[0]
+        return []
+    return [candidate for candidate in decision.candidates if candidate.similarity >= decision.accept_similarity]
 
 
-def _require_resemblance(store: GalleryStore, matcher: Matcher, name: str, together: Looks) -> None:
+def _require_resemblance(matcher: Matcher, holder: Identity, name: str, probe: FloatArray) -> None:
     """Raises EnrollmentError where the name belongs to somebody who looks otherwise."""
-    try:
-        holder = store.resolve(name)
-    except UnknownIdentityError:
-        return
-    index = matcher.refresh()
-    similarities = index.similarities(evidence(together))
-    for identity, similarity in zip(index.identities, similarities, strict=True):
-        line = matcher.calibration.accept_similarity(NAMESAKE_FALSE_ACCEPT_RATE, identity.templates)
-        if identity.identity_id == holder.identity_id and similarity < line:
-            raise EnrollmentError(
-                f"{name!r} was not enrolled: the gallery has a {holder.name!r} already, whom this face does not "
-                f"resemble (similarity {similarity:.2f}). Choose another name, or force the enrolment."
-            )
+    similarity = matcher.refresh().similarity(holder.identity_id, probe)
+    if similarity is not None and similarity < matcher.calibration.accept_similarity(NAMESAKE_FALSE_ACCEPT_RATE, 1):
+        raise EnrollmentError(
+            f"{name!r} was not enrolled: the gallery has a {holder.name!r} already, whom this face does not "
+            f"resemble (similarity {similarity:.2f}). Choose another name, or force the enrolment.",
+            EnrollmentFailure.DISAGREEMENT,
+        )

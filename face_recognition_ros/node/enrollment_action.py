@@ -14,34 +14,36 @@ from rclpy.node import Node
 from rclpy.task import Future
 
 from face_recognition_ros.assembly import Assembly
-from face_recognition_ros.errors import EnrollmentError, FaceRecognitionError
-from face_recognition_ros.gallery.enrollment import EnrollmentResult, EnrollmentSession, enroll_looks
+from face_recognition_ros.errors import EnrollmentError, EnrollmentFailure, FaceRecognitionError
+from face_recognition_ros.folder_enrollment import template_from
+from face_recognition_ros.gallery.enrollment import EnrollmentResult, EnrollmentSession, EnrollmentTerms, enroll_looks
 from face_recognition_ros.gallery.names import clean_name, name_key
 from face_recognition_ros.gallery.store import Template
-from face_recognition_ros.node.gallery_services import Submit
+from face_recognition_ros.live_enrollment import LiveEnrollment
+from face_recognition_ros.node.gallery_services import moment_after
 from face_recognition_ros.node.image_conversion import image_to_bgr
-from face_recognition_ros.recognizer import FaceView, FrameResult
+from face_recognition_ros.node.inference import Submit
+from face_recognition_ros.recognizer import FrameResult
 from face_recognition_ros.settings import Settings
-from face_recognition_ros.types import Identity, RecognizedFace
+from face_recognition_ros.types import Identity
 
-STEP_INTO_VIEW = "Step in front of the camera, please."
+PATIENCE = 2.0
+"""Seconds for which a look is awaited that differs; less where half of the time would not be enough for all looks."""
 
 RESULT_TIMEOUT = 30
 """Seconds for which a goal that has ended is kept, with its pictures, for whoever asks late for its result."""
 
 
 @dataclass(slots=True)
-class _LiveEnrollment:
-    """An enrolment that waits for looks; used in the executor's thread only."""
+class _LiveGoal:
+    """A goal that waits for looks; used in the executor's thread only."""
 
     goal: ServerGoalHandle
-    session: EnrollmentSession
-    track_id: int
-    """Of the face that is learned; 0 or less as long as there was none."""
+    enrollment: LiveEnrollment
     ended: Future
-    """Done when there is nothing to wait for any more; its result says why, and is empty when all looks are there."""
+    """Done when there is nothing to wait for any more; its result says why, and is None when all looks are there."""
 
-    def end(self, reason: str = "") -> None:
+    def end(self, reason: EnrollmentError | None = None) -> None:
         if not self.ended.done():
             self.ended.set_result(reason)
 
@@ -50,7 +52,7 @@ class EnrollmentAction:
     """Serves one enrolment at a time, as a coroutine in the executor's thread: it awaits looks and blocks nothing.
 
     Nothing is stored before all looks are there; a goal that is cancelled, fails or times out leaves no trace, and one
-    that succeeds is on disk.
+    that succeeds is on disk. Nothing is awaited between the last question whether it is cancelled and the storing.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class EnrollmentAction:
         self._busy = False
         self._name = ""
         self._abandoned = ""
-        self._live: _LiveEnrollment | None = None
+        self._live: _LiveGoal | None = None
         self._server = ActionServer(
             node, Enroll, "~/enroll", self._execute, cancel_callback=self._cancel, result_timeout=RESULT_TIMEOUT
         )
@@ -90,19 +92,20 @@ class EnrollmentAction:
         live = self._live
         if live is None or live.ended.done():
             return
-        face = _chosen_face(live, result.faces)
-        if face is None:
+        try:
+            reasons = live.enrollment.see(result.faces, stamp)
+        except EnrollmentError as error:
+            live.end(error)
             return
-        outcome = live.session.add(face.embedding, face.quality, stamp)
-        _give_feedback(live.goal, live.session, [outcome.reason] if outcome.reason else [])
-        if live.session.is_complete:
+        _give_feedback(live, reasons)
+        if live.enrollment.session.is_complete:
             live.end()
 
     def stop(self, reason: str) -> None:
         """Ends the enrolment, if there is one, without storing anything."""
         self._abandoned = reason
         if self._live is not None:
-            self._live.end(reason)
+            self._live.end()
 
     def forget(self, person: Identity) -> None:
         """Ends the enrolment of a person who is to be forgotten, if that is the one going on."""
@@ -114,97 +117,113 @@ class EnrollmentAction:
 
     def _cancel(self, goal: ServerGoalHandle) -> CancelResponse:
         if self._live is not None and self._live.goal is goal:
-            self._live.end("The enrolment was cancelled.")
+            self._live.end()
         return CancelResponse.ACCEPT
 
     async def _execute(self, goal: ServerGoalHandle) -> Enroll.Result:
         result = Enroll.Result()
         if self._busy:
+            result.failure = int(EnrollmentFailure.REFUSED)
             result.message = "Another enrolment is going on; wait for its end, or cancel it."
             goal.abort()
             return result
         self._busy, self._abandoned = True, ""
         try:
             self._name = clean_name(goal.request.name)
-            stored, looks = await (self._from_images(goal) if goal.request.images else self._from_camera(goal))
+            terms = _terms(goal.request)
+            learn = self._from_images if goal.request.images else self._from_camera
+            stored, looks = await learn(goal, terms)
             _fill(result, stored, looks)
+        except EnrollmentError as error:
+            result.message, result.failure = str(error), int(error.failure)
         except FaceRecognitionError as error:
-            result.message = str(error)
+            result.message, result.failure = str(error), int(EnrollmentFailure.REFUSED)
         except Exception as error:  # the goal must come to its end whatever happens
             self._node.get_logger().error(f"enroll failed: {error!r}")
             result.message = f"The enrolment failed for a reason that nobody expected: {error!r}."
+            result.failure = int(EnrollmentFailure.REFUSED)
         finally:
             self._busy, self._name = False, ""
         if result.success:
             self._on_change()
             goal.succeed()
         elif goal.is_cancel_requested:
+            result.failure = int(EnrollmentFailure.CANCELED)
             goal.canceled()
         elif goal.is_active:
             goal.abort()
         result.gallery_revision = self._revision()
         return result
 
-    async def _from_camera(self, goal: ServerGoalHandle) -> tuple[EnrollmentResult, int]:
+    async def _from_camera(self, goal: ServerGoalHandle, terms: EnrollmentTerms) -> tuple[EnrollmentResult, int]:
         """What came of it, and the number of looks."""
-        settings, request = self._settings(), goal.request
+        settings, request, assembly = self._settings(), goal.request, self._assembly
         looks_wanted = request.looks_wanted or settings.enrollment_looks
-        timeout = request.timeout if request.timeout > 0 else settings.enrollment_timeout
-        session = EnrollmentSession(request.name, self._assembly.calibration, looks_wanted, source="live")
-        live = _LiveEnrollment(goal, session, request.track_id, Future())
+        timeout = request.timeout or settings.enrollment_timeout
+        if not 0 < timeout < float("inf"):
+            raise EnrollmentError(f"timeout must be a number of seconds, or 0 for the node's own, not {timeout:g}.")
+        patience = min(PATIENCE, timeout / 2 / looks_wanted)
+        session = EnrollmentSession(request.name, assembly.calibration, looks_wanted, patience, source="live")
+        enrollment = LiveEnrollment(session, request.track_id, request.largest, assembly.settings.store_crops)
+        live = _LiveGoal(goal, enrollment, Future())
         # Real seconds, also when the clock is simulated: somebody is standing there.
-        timer = self._node.create_timer(timeout, live.end, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        timer = self._node.create_timer(timeout, lambda: live.end(enrollment.timed_out(timeout)), clock=steady)
         self._live = live
         try:
             self._require_going_on(goal)
             await self._submit(lambda: None)  # raises where the node is not active
-            _give_feedback(goal, session, [], STEP_INTO_VIEW)
+            _give_feedback(live, ())
             reason = await live.ended
         finally:
             self._live = None
             self._node.destroy_timer(timer)
         self._require_going_on(goal)
-        if reason:
-            raise EnrollmentError(reason)
-        return session.finish(self._assembly.store, self._assembly.matcher, request.force), session.looks_kept
+        if reason is not None:
+            raise reason
+        return session.finish(assembly.store, assembly.matcher, terms), session.looks_kept
 
-    async def _from_images(self, goal: ServerGoalHandle) -> tuple[EnrollmentResult, int]:
+    async def _from_images(self, goal: ServerGoalHandle, terms: EnrollmentTerms) -> tuple[EnrollmentResult, int]:
         """What came of it, and the number of looks."""
-        images = goal.request.images
+        images, assembly = goal.request.images, self._assembly
         looks: list[Template] = []
-        rejected: Counter[str] = Counter()
+        failures: Counter[EnrollmentFailure] = Counter()
+        reasons: list[str] = []
         for number, image in enumerate(images, start=1):
-            views, reason = await self._submit(partial(self._views, image))
+            learned = await self._submit(partial(self._template, image, f"image {number}"))
             self._require_going_on(goal)
-            reason = reason or _objection(views)
-            if reason:
-                rejected[f"image {number}: {reason}"] += 1
+            if isinstance(learned, Template):
+                looks.append(learned)
             else:
-                looks.append(Template(views[0].embedding, views[0].quality.score, f"image {number}"))
+                failures[getattr(learned, "failure", EnrollmentFailure.REFUSED)] += 1
+                reasons.append(f"image {number}: {learned}")
             goal.publish_feedback(
                 Enroll.Feedback(
                     looks_kept=len(looks),
                     looks_wanted=len(images),
-                    looks_rejected=rejected.total(),
-                    rejection_reasons=[reason] if reason else [],
+                    looks_rejected=len(reasons),
+                    rejection_reasons=[] if isinstance(learned, Template) else reasons[-1:],
                 )
             )
         if not looks:
-            raise EnrollmentError(f"{self._name!r} was not enrolled: no image could be used; {'; '.join(rejected)}")
-        stored = enroll_looks(self._assembly.store, self._assembly.matcher, self._name, looks, goal.request.force)
-        return stored, len(looks)
+            sentence = f"{self._name!r} was not enrolled: no image could be used; {'; '.join(reasons)}."
+            raise EnrollmentError(sentence, failures.most_common(1)[0][0])
+        return enroll_looks(assembly.store, assembly.matcher, self._name, looks, terms), len(looks)
 
-    def _views(self, image: Any) -> tuple[list[FaceView], str]:
-        """The faces of one picture, or why it cannot be used; runs in the inference thread."""
+    def _template(self, image: Any, source: str) -> Template | FaceRecognitionError:
+        """What one picture teaches, or why it teaches nothing; runs in the inference thread."""
         try:
-            return self._assembly.recognizer.view(image_to_bgr(image, "images")), ""
+            picture = image_to_bgr(image, "images")
+            return template_from(self._assembly.recognizer, picture, source, self._assembly.settings.store_crops)
         except FaceRecognitionError as error:
-            return [], str(error)
+            return error
 
     def _require_going_on(self, goal: ServerGoalHandle) -> None:
         """Raises EnrollmentError once the goal is to be cancelled, or the enrolment was stopped."""
         if goal.is_cancel_requested:
-            raise EnrollmentError(f"The enrolment of {self._name!r} was cancelled; nothing was stored.")
+            raise EnrollmentError(
+                f"The enrolment of {self._name!r} was cancelled; nothing was stored.", EnrollmentFailure.CANCELED
+            )
         if self._abandoned:
             raise EnrollmentError(self._abandoned)
 
@@ -215,48 +234,20 @@ class EnrollmentAction:
             return 0
 
 
-def _chosen_face(live: _LiveEnrollment, faces: Sequence[RecognizedFace]) -> RecognizedFace | None:
-    """The face that is to be learned, if it is in view; where none was chosen and there are several, all ends.
-
-    Who was not chosen by track may come back with another one: the session refuses looks that do not agree.
-    """
-    chosen = next((face for face in faces if face.track_id == live.track_id), None)
-    if chosen is not None:
-        return chosen
-    tracks = ", ".join(str(face.track_id) for face in faces)
-    if live.goal.request.track_id > 0:
-        in_view = f"there are: {tracks}" if faces else "nobody is"
-        _give_feedback(live.goal, live.session, [f"Track {live.track_id} is not in view; {in_view}."])
-    elif len(faces) == 1:
-        live.track_id = faces[0].track_id
-        return faces[0]
-    elif faces and live.track_id < 1:
-        live.end(
-            f"{live.session.name!r} was not enrolled: {len(faces)} faces are in view. Let only one person "
-            f"stand before the camera, or give the track_id of the face meant (in view: {tracks})."
-        )
-    return None
+def _terms(request: Enroll.Goal) -> EnrollmentTerms:
+    """Raises GalleryError for a time that is none."""
+    return EnrollmentTerms(request.force, request.consent.strip() or None, moment_after(request.expires_after))
 
 
-def _objection(views: Sequence[FaceView]) -> str:
-    """Why a picture is no good to learn one person from; empty where it is."""
-    if len(views) != 1:
-        return f"{len(views)} faces are in it; exactly one is needed."
-    if views[0].embedding is None or not views[0].quality.usable_for_enrollment:
-        return " ".join(views[0].quality.complaints) or "The face is not good enough to be learned from."
-    return ""
-
-
-def _give_feedback(
-    goal: ServerGoalHandle, session: EnrollmentSession, reasons: list[str], instruction: str = ""
-) -> None:
-    goal.publish_feedback(
+def _give_feedback(live: _LiveGoal, reasons: Sequence[str]) -> None:
+    session = live.enrollment.session
+    live.goal.publish_feedback(
         Enroll.Feedback(
             looks_kept=session.looks_kept,
             looks_wanted=session.looks_wanted,
-            looks_rejected=session.rejected.total(),
-            rejection_reasons=reasons,
-            instruction=instruction or session.instruction,
+            looks_rejected=session.looks_rejected,
+            rejection_reasons=list(reasons),
+            instruction=live.enrollment.instruction,
         )
     )
 
@@ -265,6 +256,7 @@ def _fill(result: Enroll.Result, stored: EnrollmentResult, looks: int) -> None:
     result.message = stored.message
     if stored.already_known_as is not None:
         result.already_known_as = stored.already_known_as.name
+        result.failure = int(EnrollmentFailure.ALREADY_KNOWN)
     if stored.identity is not None:
         result.success = True
         result.identity_id = stored.identity.identity_id
