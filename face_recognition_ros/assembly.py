@@ -13,9 +13,12 @@ from face_recognition_ros.detection import DetectorOptions, create_detector
 from face_recognition_ros.detection.detector import FaceDetector
 from face_recognition_ros.embedding import FaceEmbedder
 from face_recognition_ros.gallery.calibration import Calibration
+from face_recognition_ros.gallery.learning import Learner, LearnerOptions
 from face_recognition_ros.gallery.matcher import Matcher, MatcherOptions
+from face_recognition_ros.gallery.sealing import Seal, open_seal
 from face_recognition_ros.gallery.store import GalleryStore
 from face_recognition_ros.models import find_model, load_model_file
+from face_recognition_ros.pictures import encode_png
 from face_recognition_ros.quality import QualityLimits
 from face_recognition_ros.recognizer import Recognizer
 from face_recognition_ros.runtime import BackendChoice, create_session
@@ -39,6 +42,7 @@ class Assembly:
     store: GalleryStore
     matcher: Matcher
     calibration: Calibration
+    learner: Learner
     model_id: str
     backend: BackendChoice
     embedder: FaceEmbedder
@@ -69,14 +73,16 @@ def assemble(settings: Settings) -> Assembly:
         undo.callback(embedder.close)
         description = embedder.description
         calibration = Calibration.from_dict(description.calibration)
-        store = open_gallery(settings.gallery, description.model_id, description.embedding_size)
+        store = open_gallery(settings, description.model_id, description.embedding_size)
         undo.callback(store.close)
         matcher = Matcher(store, calibration, matcher_options(settings))
+        encode_crop = encode_png if settings.store_crops else None
+        learner = Learner(store, matcher, learner_options(settings), encode_crop=encode_crop)
         tracker = FaceTracker(tracker_options(settings, calibration))
         recognizer = Recognizer(detector, embedder, tracker, matcher, quality_limits(settings))
         warm_up(detector, embedder)
         undo.pop_all()
-    return Assembly(settings, recognizer, store, matcher, calibration, description.model_id, backend, embedder)
+    return Assembly(settings, recognizer, store, matcher, calibration, learner, description.model_id, backend, embedder)
 
 
 def build_detector(settings: Settings) -> FaceDetector:
@@ -108,11 +114,23 @@ def build_embedder(settings: Settings) -> tuple[FaceEmbedder, BackendChoice]:
     return FaceEmbedder(session), backend
 
 
-def open_gallery(path: str, model_id: str, embedding_size: int) -> GalleryStore:
-    """The gallery file at `path` (~ is expanded, its folder is made), or one in memory where `path` is empty."""
-    if not path:
+def open_gallery(settings: Settings, model_id: str, embedding_size: int) -> GalleryStore:
+    """The gallery file that the settings name (~ is expanded, its folder is made), or one in memory for no file.
+
+    With a gallery_key it is encrypted; where there is no gallery yet, a key file that is not there is made as well.
+    """
+    if not settings.gallery:
         return GalleryStore.open(None, model_id, embedding_size)
-    return GalleryStore.open(Path(path).expanduser(), model_id, embedding_size)
+    path = Path(settings.gallery).expanduser()
+    return GalleryStore.open(path, model_id, embedding_size, gallery_seal(settings, create=not path.exists()))
+
+
+def gallery_seal(settings: Settings, create: bool = False) -> Seal:
+    """What encrypts the gallery that the settings name: nothing where they name no key.
+
+    create: make a key file that is not there.
+    """
+    return open_seal(Path(settings.gallery_key).expanduser() if settings.gallery_key else None, create)
 
 
 def matcher_options(settings: Settings) -> MatcherOptions:
@@ -122,6 +140,15 @@ def matcher_options(settings: Settings) -> MatcherOptions:
         min_margin=settings.min_margin,
         min_looks=settings.min_looks,
         max_candidates=settings.max_candidates,
+    )
+
+
+def learner_options(settings: Settings) -> LearnerOptions:
+    """What is learned in passing."""
+    return LearnerOptions(
+        learn_observed=settings.learn_observed,
+        remember_unknown=settings.remember_unknown,
+        unknown_max_age=settings.unknown_max_age,
     )
 
 

@@ -1,22 +1,18 @@
 """The `face-recognition` command. Its subcommands only parse and call; what they need is imported when they run."""
 
 import argparse
-import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from face_recognition_ros import __version__
+from face_recognition_ros import __version__, gallery_commands
 from face_recognition_ros.cli_arguments import add_settings, settings_of
-from face_recognition_ros.errors import FaceRecognitionError, GalleryError, SettingsError
+from face_recognition_ros.errors import FaceRecognitionError, SettingsError
 from face_recognition_ros.evaluation import command as evaluation_command
-
-if TYPE_CHECKING:
-    from face_recognition_ros.gallery.store import GalleryStore
+from face_recognition_ros.gallery_commands import add_gallery, require_gallery
 
 WRONG_USAGE = 2
 """Exit code of argparse for wrong arguments."""
@@ -65,12 +61,6 @@ def build_parser() -> argparse.ArgumentParser:
     add_settings(enroll)
     enroll.set_defaults(run=run_enroll)
 
-    identities = commands.add_parser("identities", help="list the people of a gallery")
-    add_gallery(identities)
-    add_settings(identities)
-    identities.add_argument("--json", action="store_true", help="a JSON list, one object per person")
-    identities.set_defaults(run=run_identities)
-
     recognize = commands.add_parser("recognize", help="say who is in pictures")
     recognize.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     add_gallery(recognize)
@@ -78,19 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     recognize.add_argument("--json", action="store_true", help='a JSON list of {"image": PATH, "faces": [...]}')
     recognize.set_defaults(run=run_recognize)
 
-    rename = commands.add_parser("rename", help="give a person another name")
-    rename.add_argument("identity", help="id or name")
-    rename.add_argument("new_name")
-    add_gallery(rename)
-    add_settings(rename)
-    rename.set_defaults(run=run_rename)
-
-    forget = commands.add_parser("forget", help="delete a person for good")
-    forget.add_argument("identity", help="id or name")
-    add_gallery(forget)
-    add_settings(forget)
-    forget.set_defaults(run=run_forget)
-
+    gallery_commands.add_commands(commands)
     evaluation_command.add_arguments(
         commands.add_parser("evaluate", help="measure how well the whole pipeline recognises")
     )
@@ -101,11 +79,6 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("--seconds", type=seconds, metavar="N", help="length, 5 to 600; default: by the number of people")
     demo.set_defaults(run=run_demo)
     return parser
-
-
-def add_gallery(parser: argparse.ArgumentParser) -> None:
-    """The argument --gallery FILE."""
-    parser.add_argument("--gallery", type=Path, required=True, metavar="FILE", help="the gallery's file")
 
 
 def seconds(text: str) -> float:
@@ -140,24 +113,11 @@ def run_enroll(arguments: argparse.Namespace) -> int:
     return 1 if missing else 0
 
 
-def run_identities(arguments: argparse.Namespace) -> int:
-    """A table, or JSON."""
-    from face_recognition_ros.records import identity_record, identity_table
-
-    with existing_gallery(arguments) as store:
-        identities = store.list_identities()
-    if arguments.json:
-        print_json([identity_record(identity) for identity in identities])
-    else:
-        print("\n".join(identity_table(identities)))
-    return 0
-
-
 def run_recognize(arguments: argparse.Namespace) -> int:
     """A line per face, or JSON. A picture that cannot be read is reported on stderr, the others go on."""
     from face_recognition_ros.assembly import assemble
     from face_recognition_ros.pictures import read_picture
-    from face_recognition_ros.records import face_line, face_record
+    from face_recognition_ros.records import face_line, face_record, json_text
 
     require_gallery(arguments.gallery)
     records: list[dict[str, Any]] = []
@@ -175,24 +135,8 @@ def run_recognize(arguments: argparse.Namespace) -> int:
                 for line in map(face_line, faces) if faces else ["nobody"]:
                     print(f"{path}: {line}")
     if arguments.json:
-        print_json(records)
+        print(json_text(records))
     return 1 if failed else 0
-
-
-def run_rename(arguments: argparse.Namespace) -> int:
-    """Says the old and the new name."""
-    with existing_gallery(arguments) as store:
-        before = store.resolve(arguments.identity)
-        after = store.rename(before.identity_id, arguments.new_name)
-    print(f"{before.name} is now called {after.name}")
-    return 0
-
-
-def run_forget(arguments: argparse.Namespace) -> int:
-    """Says who is forgotten."""
-    with existing_gallery(arguments) as store:
-        print(f"{store.forget(arguments.identity).name} is forgotten")
-    return 0
 
 
 def run_demo(arguments: argparse.Namespace) -> int:
@@ -200,31 +144,6 @@ def run_demo(arguments: argparse.Namespace) -> int:
     from face_recognition_ros.demo.runner import run
 
     return run(arguments.images, arguments.output, arguments.seconds)
-
-
-@contextmanager
-def existing_gallery(arguments: argparse.Namespace) -> "Iterator[GalleryStore]":
-    """The gallery that --gallery names, without the detector; raises GalleryError where there is none."""
-    from face_recognition_ros.assembly import build_embedder, open_gallery
-
-    require_gallery(arguments.gallery)
-    settings = settings_of(arguments)
-    embedder, _ = build_embedder(settings)
-    description = embedder.description
-    embedder.close()
-    with open_gallery(settings.gallery, description.model_id, description.embedding_size) as store:
-        yield store
-
-
-def require_gallery(path: Path) -> None:
-    """Raises GalleryError where there is no file: looking into a gallery never makes an empty one."""
-    if not path.expanduser().is_file():
-        raise GalleryError(f"there is no gallery {path}; `face-recognition enroll FOLDER --gallery {path}` makes one")
-
-
-def print_json(value: Any) -> None:
-    """For programs, and still readable."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def complain(sentence: str) -> None:

@@ -50,13 +50,18 @@ def draw_faces(frame: ByteArray, faces: Sequence[RecognizedFace]) -> ByteArray:
 
 
 def label(face: RecognizedFace) -> str:
-    """What is written on a face: name and confidence, 'unknown', 'A or B?', or '...' while it is not judged yet."""
+    """What is written on a face: name and confidence, 'A or B?', 'unknown', or '...' while it is not judged yet.
+
+    A remembered stranger is called by the generated name, in the colour of those who have none.
+    """
     decision = face.decision
     names = [ascii_name(candidate.name) for candidate in decision.candidates[:2]]
     if decision.identity is not None:
         return f"{names[0]} {decision.identity.percentage}"
     if decision.status is IdentityStatus.AMBIGUOUS:
         return " or ".join(names) + "?"
+    if decision.stranger is not None:
+        return ascii_name(decision.stranger.name)
     return "..." if decision.status is IdentityStatus.TENTATIVE else "unknown"
 
 

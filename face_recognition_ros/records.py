@@ -1,5 +1,6 @@
 """What the command line prints of people and faces: records for JSON, and lines for people."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,19 +14,28 @@ def identity_record(identity: Identity) -> dict[str, Any]:
     return {
         "identity_id": identity.identity_id,
         "name": identity.name,
+        "remembered": identity.remembered,
         "templates": identity.templates,
+        "observed": identity.observed,
+        "consent": identity.consent,
+        "expires": None if identity.expires is None else _time(identity.expires),
         "created": _time(identity.created),
         "updated": _time(identity.updated),
     }
 
 
 def face_record(face: RecognizedFace) -> dict[str, Any]:
-    """Ready for JSON; identity_id and name are null unless status is known. Pixels; box is left, top, right, bottom."""
+    """Ready for JSON. Pixels; box is left, top, right, bottom.
+
+    name is null unless status is known; identity_id is null for all others but remembered strangers.
+    """
     decision = face.decision
+    somebody = decision.identity or decision.stranger
     return {
         "status": decision.status.name.lower(),
-        "identity_id": decision.identity.identity_id if decision.identity else None,
+        "identity_id": somebody.identity_id if somebody else None,
         "name": decision.identity.name if decision.identity else None,
+        "remembered": decision.stranger is not None,
         "similarity": round(decision.similarity, 4),
         "confidence": round(decision.candidates[0].confidence, 4) if decision.candidates else 0.0,
         "margin": round(decision.margin, 4),
@@ -48,12 +58,21 @@ def identity_table(identities: list[Identity]) -> list[str]:
     """One line per person under a heading."""
     width = max([4, *(len(identity.name) for identity in identities)])
     return [
-        f"{'id':14}  {'name':{width}}  templates  updated",
-        *(
-            f"{person.identity_id:14}  {person.name:{width}}  {person.templates:9}  {_time(person.updated)}"
-            for person in identities
-        ),
+        f"{'id':14}  {'name':{width}}  templates  observed  {'updated':25}  {'expires':25}  consent",
+        *(_table_line(identity, width).rstrip() for identity in identities),
     ]
+
+
+def json_text(value: Any) -> str:
+    """For programs, and still readable."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _table_line(person: Identity, width: int) -> str:
+    counts = f"{person.templates:9}  {person.observed:8}"
+    expires = "never" if person.expires is None else _time(person.expires)
+    who = f"{person.identity_id:14}  {person.name:{width}}"
+    return f"{who}  {counts}  {_time(person.updated):25}  {expires:25}  {person.consent}"
 
 
 def _who(face: RecognizedFace) -> str:
@@ -63,6 +82,8 @@ def _who(face: RecognizedFace) -> str:
             return f"{candidates[0].name} (confidence {candidates[0].percentage})"
         case IdentityStatus.AMBIGUOUS:
             return f"ambiguous: {' or '.join(candidate.name for candidate in candidates[:2])}"
+        case IdentityStatus.UNKNOWN if face.decision.stranger is not None:
+            return f"unknown, seen before as {face.decision.stranger.name}"
         case IdentityStatus.UNKNOWN:
             near = f" (nearest: {candidates[0].name}, similarity {candidates[0].similarity:.2f})" if candidates else ""
             return f"unknown{near}"
@@ -74,6 +95,7 @@ def _candidate_record(candidate: Candidate) -> dict[str, Any]:
     return {
         "identity_id": candidate.identity_id,
         "name": candidate.name,
+        "remembered": candidate.remembered,
         "similarity": round(candidate.similarity, 4),
         "confidence": round(candidate.confidence, 4),
     }

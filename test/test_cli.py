@@ -14,7 +14,7 @@ import pytest
 import face_recognition_ros
 from face_recognition_ros.cli import BROKEN_PIPE, INTERRUPTED, main
 
-HEAVY = ("cv2", "numpy", "onnxruntime", "rclpy", "scipy", "tqdm")
+HEAVY = ("cryptography", "cv2", "numpy", "onnxruntime", "rclpy", "scipy", "tqdm")
 
 
 def command(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
@@ -91,15 +91,6 @@ def test_enroll_refuses_a_known_face_under_another_name_unless_forced(
     assert main(["enroll", str(folder), "--gallery", str(gallery), "--force"]) == 0
 
 
-def test_identities_are_listed_as_json_and_as_a_table(enrolled: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["identities", "--gallery", str(enrolled), "--json"]) == 0
-    listed = json.loads(capsys.readouterr().out)
-    assert [(person["name"], person["templates"]) for person in listed] == [("Eileen Collins", 1), ("Grace Hopper", 1)]
-    assert main(["identities", "--gallery", str(enrolled)]) == 0
-    _heading, *lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == [person["identity_id"] for person in listed]
-
-
 def test_recognize_names_both_people(
     enrolled: Path, astronaut_path: Path, grace_hopper_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,7 +126,7 @@ def test_recognize_goes_on_after_a_bad_picture(enrolled: Path, astronaut_path: P
 
 
 @pytest.mark.parametrize(
-    "words", [["identities"], ["recognize", "a.jpg"], ["rename", "a", "b"], ["forget", "a"]], ids=lambda words: words[0]
+    "words", [["identities"], ["recognize", "a.jpg"], ["rename", "a", "b"], ["export", "f"]], ids=lambda words: words[0]
 )
 def test_a_gallery_that_is_not_there_is_an_error_and_not_made(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -146,17 +137,6 @@ def test_a_gallery_that_is_not_there_is_an_error_and_not_made(
     assert (out, err.count("\n")) == ("", 1)
     assert f"there is no gallery {gallery}" in err
     assert not gallery.exists()
-
-
-def test_rename_and_forget_change_the_gallery(gallery: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["rename", "grace hopper", "Admiral Hopper", "--gallery", str(gallery)]) == 0
-    assert main(["forget", "Eileen Collins", "--gallery", str(gallery)]) == 0
-    assert main(["forget", "Eileen Collins", "--gallery", str(gallery)]) == 1
-    out, err = capsys.readouterr()
-    assert out.splitlines() == ["Grace Hopper is now called Admiral Hopper", "Eileen Collins is forgotten"]
-    assert "Eileen Collins" in err
-    main(["identities", "--gallery", str(gallery), "--json"])
-    assert [person["name"] for person in json.loads(capsys.readouterr().out)] == ["Admiral Hopper"]
 
 
 @pytest.mark.parametrize(

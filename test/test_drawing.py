@@ -36,6 +36,14 @@ def test_label_says_what_is_known(status: IdentityStatus, words: str) -> None:
     assert label(recognized(DECISIONS[status], (0, 0, 9, 9))) == words
 
 
+def test_a_remembered_stranger_is_called_by_the_generated_name_in_the_colour_of_the_unknown() -> None:
+    stranger = Candidate("3", "stranger 12", 0.7, 0.9, remembered=True)
+    face = recognized(Decision(IdentityStatus.UNKNOWN, (stranger,), stranger=stranger), (200, 200, 300, 320))
+    assert label(face) == "stranger 12"
+    plate = draw_faces(np.full((480, 640, 3), 90, np.uint8), [face])[150:196, 198:]
+    assert (plate == COLOURS[IdentityStatus.UNKNOWN]).all(axis=2).sum() > 100
+
+
 @pytest.mark.parametrize(
     ("name", "plain"),
     [

@@ -4,6 +4,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -13,6 +14,7 @@ from std_msgs.msg import Header
 from face_recognition_ros.assembly import Assembly
 from face_recognition_ros.errors import FaceRecognitionError
 from face_recognition_ros.runtime import BackendChoice
+from face_recognition_ros.types import Identity
 
 WINDOW = 10.0
 """Seconds over which rates and latencies are taken."""
@@ -139,23 +141,53 @@ class NodeReport:
     """Backend, model and gallery."""
 
 
-def facts(assembly: Assembly) -> dict[str, str]:
-    """Backend, model and gallery in use."""
-    store, backend = assembly.store, assembly.backend
-    try:
-        revision, people = store.snapshot()
-        size = {"gallery people": str(len(people)), "gallery revision": str(revision)}
-    except FaceRecognitionError as error:
-        size = {"gallery error": str(error)}
+class Facts:
+    """Backend, model and gallery in use; the gallery is read only when its revision is another than before."""
+
+    def __init__(self, assembly: Assembly) -> None:
+        self._store = assembly.store
+        self._revision = -1
+        self._counts: dict[str, str] = {}
+        backend, settings = assembly.backend, assembly.settings
+        key = settings.gallery_key if assembly.store.path else ""
+        self._fixed = {
+            "backend": backend.used,
+            "backend asked for": backend.requested,
+            "backend reason": backend.reason,
+            "runtime": assembly.embedder.backend,
+            "model": assembly.model_id,
+            "gallery": str(assembly.store.path or "in memory"),
+            "gallery encryption": f"AES-256-GCM, key in {key}" if key else "none",
+        }
+
+    def read(self) -> dict[str, str]:
+        """All of them; the reason instead of the gallery's where it cannot be read."""
+        try:
+            if self._store.revision != self._revision:
+                self._revision, identities = self._store.snapshot()
+                self._counts = gallery_counts(self._revision, identities)
+            expiry = self._store.next_expiry
+        except FaceRecognitionError as error:
+            return self._fixed | {"gallery error": str(error)}
+        return self._fixed | self._counts | {"gallery next expiry": "never" if expiry is None else utc(expiry)}
+
+
+def gallery_counts(revision: int, identities: Sequence[Identity]) -> dict[str, str]:
+    """How many people and templates of each kind there are."""
+    strangers = sum(identity.remembered for identity in identities)
+    observed = sum(identity.observed for identity in identities)
     return {
-        "backend": backend.used,
-        "backend asked for": backend.requested,
-        "backend reason": backend.reason,
-        "runtime": assembly.embedder.backend,
-        "model": assembly.model_id,
-        "gallery": str(store.path or "in memory"),
-        **size,
+        "gallery revision": str(revision),
+        "gallery people": str(len(identities) - strangers),
+        "gallery remembered strangers": str(strangers),
+        "gallery enrolled templates": str(sum(identity.templates for identity in identities) - observed),
+        "gallery observed templates": str(observed),
     }
+
+
+def utc(seconds: float) -> str:
+    """Seconds since the epoch as ISO 8601."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def fallback(backend: BackendChoice) -> str:

@@ -1,200 +1,163 @@
-"""The node's services: who is in a picture, are two the same, and everything that changes the gallery."""
+"""The node's services that list and change the gallery, each change one transaction of the store."""
 
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from face_recognition_msgs import srv
-from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from rclpy.task import Future
 
-from face_recognition_ros.assembly import Assembly
-from face_recognition_ros.errors import FaceRecognitionError, ImageError
-from face_recognition_ros.node.image_conversion import message_to_bgr
-from face_recognition_ros.node.messages import face_message, identity_message
-from face_recognition_ros.recognizer import FaceView
-from face_recognition_ros.types import ByteArray, Detection, FloatArray, Identity
+from face_recognition_ros.errors import GalleryError
+from face_recognition_ros.gallery.store import GalleryStore
+from face_recognition_ros.node.messages import identity_message
+from face_recognition_ros.node.services import ServiceGroup
+from face_recognition_ros.types import Identity
 
-Submit = Callable[[Callable[[], Any]], Future]
-"""Has a job done by the inference thread, the only one to run networks; raises FaceRecognitionError when inactive."""
 
-Handler = Callable[[Any, Any], Awaitable[str]]
-"""Fills the response and returns its message, or raises FaceRecognitionError."""
+@dataclass(frozen=True, slots=True)
+class ChangeHooks:
+    """What the rest of the node does when a request changes the gallery. None of them may raise."""
+
+    changed: Callable[[], None]
+    """After each change, and after one that failed half-way."""
+    forgetting: Callable[[Identity], None]
+    """Before a person is removed."""
+    forgotten: Callable[[Sequence[str]], Awaitable[None]]
+    """After the removal, with the ids: returns when nothing of them is used any more, not even by work in flight."""
 
 
 class GalleryServices:
-    """Answers every request with success or a sentence that says what was wrong; no request raises.
-
-    Those with pictures await a job of the inference thread, so that the executor goes on meanwhile. All others are
-    short transactions of the store.
-    """
+    """Each request is a job of a worker, as the disk may take its time; requests are carried out in their order."""
 
     def __init__(
-        self,
-        node: Node,
-        assembly: Assembly,
-        submit: Submit,
-        on_change: Callable[[], None],
-        on_forget: Callable[[Identity], None],
+        self, node: Node, store: GalleryStore, in_background: Callable[[Callable[[], Any]], Future], hooks: ChangeHooks
     ) -> None:
-        """on_change: called after each change of the gallery. on_forget: called with each person before the removal.
-
-        Neither may raise.
-        """
-        self._node = node
-        self._assembly = assembly
-        self._store = assembly.store
-        self._submit = submit
-        self._on_change = on_change
-        self._on_forget = on_forget
-        # The node's own group would hold everything else back until an awaited job is done.
-        group = ReentrantCallbackGroup()
-        self._services = [
-            node.create_service(kind, f"~/{name}", self._answering(name, handler), callback_group=group)
-            for name, kind, handler in (
-                ("recognize", srv.Recognize, self._recognize),
-                ("verify", srv.Verify, self._verify),
-                ("list_identities", srv.ListIdentities, self._list_identities),
-                ("rename", srv.Rename, self._rename),
-                ("merge", srv.Merge, self._merge),
-                ("forget", srv.Forget, self._forget),
-                ("undo", srv.Undo, self._undo),
-            )
-        ]
-
-    def destroy(self) -> None:
-        for service in self._services:
-            self._node.destroy_service(service)
-
-    def _answering(self, name: str, handler: Handler) -> Callable[[Any, Any], Awaitable[Any]]:
-        async def answer(request: Any, response: Any) -> Any:
-            try:
-                response.message = await handler(request, response)
-                response.success = True
-            except FaceRecognitionError as error:
-                response.message = str(error)
-            except Exception as error:  # a service that raises would leave its client waiting for ever
-                self._node.get_logger().error(f"{name} failed: {error!r}")
-                response.message = f"The request failed for a reason that nobody expected: {error!r}."
-            if not response.gallery_revision:
-                response.gallery_revision = self._revision()
-            return response
-
-        return answer
-
-    def _revision(self) -> int:
-        try:
-            return self._store.revision
-        except FaceRecognitionError:  # the gallery was closed while the request waited
-            return 0
-
-    async def _recognize(self, request: srv.Recognize.Request, response: srv.Recognize.Response) -> str:
-        recognize = self._assembly.recognizer.recognize
-        result = await self._submit(lambda: recognize(requested_picture(request.image, request.compressed, "image")))
-        largest_first = sorted(result.faces, key=lambda face: -area(face.detection))
-        response.faces = [face_message(face) for face in largest_first]
-        response.gallery_revision = result.gallery_revision
-        names = [face.decision.identity.name for face in largest_first if face.decision.identity is not None]
-        return f"{len(largest_first)} face(s), {len(names)} known{': ' if names else ''}{', '.join(names)}."
-
-    async def _verify(self, request: srv.Verify.Request, response: srv.Verify.Response) -> str:
-        if not request.identity or has_picture(request.image_b, request.compressed_b):
-            similarity, comparisons = await self._submit(lambda: self._compare_pictures(request))
-            whom = "the two pictures show"
-        else:
-            similarity, comparisons, name = await self._submit(lambda: self._compare_with_person(request))
-            whom = f"the picture and {name!r} are"
-        calibration, options = self._assembly.calibration, self._assembly.matcher.options
-        response.threshold = calibration.accept_similarity(options.target_false_accept_rate, comparisons)
-        response.similarity = similarity
-        response.confidence = calibration.confidence(similarity)
-        response.same_person = similarity >= response.threshold
-        answer = "Yes" if response.same_person else "No"
-        not_ = "" if response.same_person else "not "
-        return (
-            f"{answer}, {whom} {not_}the same person: the similarity {similarity:.2f} is "
-            f"{'at or over' if response.same_person else 'below'} the accept line {response.threshold:.2f}."
+        """in_background: has a job done by the worker."""
+        self._store = store
+        self._in_background = in_background
+        self._hooks = hooks
+        self._services = ServiceGroup(
+            node,
+            store,
+            {
+                "list_identities": (srv.ListIdentities, self._list_identities),
+                "rename": (srv.Rename, self._rename),
+                "merge": (srv.Merge, self._merge),
+                "set_consent": (srv.SetConsent, self._set_consent),
+                "purge_observed": (srv.PurgeObserved, self._purge_observed),
+                "forget": (srv.Forget, self._forget),
+                "undo": (srv.Undo, self._undo),
+                "export_gallery": (srv.ExportGallery, self._export),
+                "import_gallery": (srv.ImportGallery, self._import),
+            },
         )
 
-    def _compare_pictures(self, request: srv.Verify.Request) -> tuple[float, int]:
-        """Similarity and the number of comparisons behind it; runs in the inference thread."""
-        first = requested_picture(request.image_a, request.compressed_a, "image_a")
-        second = requested_picture(request.image_b, request.compressed_b, "image_b")
-        return float(self._largest_face(first, "image_a") @ self._largest_face(second, "image_b")), 1
+    @property
+    def busy(self) -> bool:
+        """Whether a request waits for its answer."""
+        return self._services.busy
 
-    def _compare_with_person(self, request: srv.Verify.Request) -> tuple[float, int, str]:
-        """Similarity to the person's best template, how many templates there are, and the name; likewise."""
-        picture = requested_picture(request.image_a, request.compressed_a, "image_a")
-        person = self._store.resolve(request.identity)
-        index = self._assembly.matcher.refresh()
-        similarities = index.similarities(self._largest_face(picture, "image_a"))
-        for identity, similarity in zip(index.identities, similarities, strict=True):
-            if identity.identity_id == person.identity_id:
-                return float(similarity), identity.templates, identity.name
-        raise FaceRecognitionError(f"{person.name!r} has no template that the picture could be compared with.")
+    def destroy(self) -> None:
+        self._services.destroy()
 
-    def _largest_face(self, picture: ByteArray, where: str) -> FloatArray:
-        views = self._assembly.recognizer.view(picture)
-        if not views:
-            raise ImageError(f"There is no face in {where}.")
-        return usable_embedding(max(views, key=lambda view: area(view.detection)), where)
+    async def _change(self, job: Callable[[], Any]) -> Any:
+        """What the job returns, once its change is stored and published."""
+        try:
+            return await self._in_background(job)
+        finally:
+            self._hooks.changed()
 
     async def _list_identities(self, request: Any, response: srv.ListIdentities.Response) -> str:
-        response.gallery_revision, identities = self._store.snapshot()
+        response.gallery_revision, identities = await self._in_background(self._store.snapshot)
         response.identities = [identity_message(identity) for identity in identities]
-        return f"{len(identities)} people are in the gallery."
+        strangers = sum(identity.remembered for identity in identities)
+        remembered = f", and {strangers} remembered stranger(s)" if strangers else ""
+        return f"{len(identities) - strangers} people are in the gallery{remembered}."
 
     async def _rename(self, request: srv.Rename.Request, response: srv.Rename.Response) -> str:
-        before = self._store.resolve(request.identity)
-        after = self._store.rename(before.identity_id, request.new_name)
-        self._on_change()
+        def rename() -> tuple[Identity, Identity]:
+            before = self._store.resolve(request.identity)
+            return before, self._store.rename(before.identity_id, request.new_name)
+
+        before, after = await self._change(rename)
         return f"{before.name!r} is called {after.name!r} now."
 
     async def _merge(self, request: srv.Merge.Request, response: srv.Merge.Response) -> str:
-        absorbed = self._store.resolve(request.absorb)
-        kept = self._store.merge(request.keep, absorbed.identity_id)
-        self._on_change()
+        def merge() -> tuple[Identity, Identity]:
+            absorbed = self._store.resolve(request.absorb)
+            return absorbed, self._store.merge(request.keep, absorbed.identity_id)
+
+        absorbed, kept = await self._change(merge)
         return f"{absorbed.name!r} is merged into {kept.name!r}, who has {kept.templates} templates now."
+
+    async def _set_consent(self, request: srv.SetConsent.Request, response: srv.SetConsent.Response) -> str:
+        expires = moment_after(request.expires_after)
+        consent = request.consent.strip()
+        person = await self._change(lambda: self._store.set_consent(request.identity, consent, expires))
+        agreed = f"agreed to {person.consent!r}" if person.consent else "agreed to nothing that is noted"
+        until = "for good" if expires is None else f"for {request.expires_after:g} s"
+        return f"{person.name!r} {agreed}, and is remembered {until}."
+
+    async def _purge_observed(self, request: srv.PurgeObserved.Request, response: srv.PurgeObserved.Response) -> str:
+        response.removed = await self._change(lambda: self._store.purge_observed(request.identity or None))
+        of_whom = f" of {request.identity!r}" if request.identity else ""
+        return f"{response.removed} template(s){of_whom} that were learned in passing are removed."
 
     async def _forget(self, request: srv.Forget.Request, response: srv.Forget.Response) -> str:
         if request.all_unknown:
-            # This release gives nobody a generated name, so there are no strangers to be forgotten.
-            return "There is no remembered stranger in the gallery."
-        person = self._store.resolve(request.identity)
-        self._on_forget(person)
+            everybody = await self._in_background(self._store.list_identities)
+            people = [person for person in everybody if person.remembered]
+        else:
+            people = [await self._in_background(lambda: self._store.resolve(request.identity))]
+        for person in people:
+            self._hooks.forgetting(person)
         try:
-            self._store.forget(person.identity_id)
+            if request.all_unknown:
+                people = await self._in_background(self._store.forget_strangers)
+            else:
+                await self._in_background(lambda: self._store.forget(people[0].identity_id))
         finally:
-            self._on_change()
-        response.forgotten = 1
-        return f"{person.name!r} and {person.templates} templates are forgotten."
+            await self._hooks.forgotten([person.identity_id for person in people])
+            self._hooks.changed()
+        response.forgotten = len(people)
+        if not request.all_unknown:
+            return f"{people[0].name!r} and {people[0].templates} templates are forgotten."
+        return f"{len(people)} remembered stranger(s) are forgotten." if people else "There was no remembered stranger."
 
     async def _undo(self, request: Any, response: srv.Undo.Response) -> str:
-        response.undone = self._store.undo()
-        self._on_change()
+        response.undone = await self._change(self._store.undo)
         return str(response.undone)
 
+    async def _export(self, request: srv.ExportGallery.Request, response: srv.ExportGallery.Response) -> str:
+        path = file_path(request.path)
+        response.people = await self._in_background(lambda: self._store.export_to(path))
+        return f"{response.people} people are written to {path}."
 
-def has_picture(image: Any, compressed: Any) -> bool:
-    """Whether either of a request's two fields for one picture is filled."""
-    return len(image.data) > 0 or len(compressed.data) > 0
-
-
-def requested_picture(image: Any, compressed: Any, field: str) -> ByteArray:
-    """The picture of a request, (H, W, 3) uint8 BGR; raises ImageError where there is none or it cannot be used."""
-    if not has_picture(image, compressed):
-        raise ImageError(f"The request has no picture: fill {field} or {field.replace('image', 'compressed')}.")
-    return message_to_bgr(image if len(image.data) else compressed, field)
-
-
-def usable_embedding(view: FaceView, where: str) -> FloatArray:
-    """(D,) of a face that is fit to be matched; raises ImageError that says why one is not."""
-    if view.embedding is None or not view.quality.usable_for_matching:
-        complaints = " ".join(view.quality.complaints) or "Its landmarks make no face."
-        raise ImageError(f"The face in {where} is not good enough to be compared. {complaints}")
-    return view.embedding
+    async def _import(self, request: srv.ImportGallery.Request, response: srv.ImportGallery.Response) -> str:
+        path = file_path(request.path)
+        report = await self._change(lambda: self._store.import_from(path, request.merge_names))
+        response.added, response.extended = len(report.added), len(report.extended)
+        return f"From {path}: {response.added} people are new, {response.extended} got further templates."
 
 
-def area(detection: Detection) -> float:
-    """Of the box, in square pixels."""
-    return detection.width * detection.height
+def moment_after(seconds: float) -> float | None:
+    """Seconds since the epoch so many seconds from now; None, never, for 0. Raises GalleryError for other values."""
+    if not 0 <= seconds < float("inf"):
+        raise GalleryError(f"expires_after must be a number of seconds from now, or 0 for never, not {seconds:g}.")
+    return time.time() + seconds if seconds else None
+
+
+def file_path(text: str) -> Path:
+    """The absolute path that a request names, with ~ expanded; raises GalleryError for any other."""
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as error:  # ~ of a user who does not exist
+        raise GalleryError(f"The path {text!r} cannot be used: {error}.") from error
+    if not path.is_absolute():
+        raise GalleryError(
+            f"The path {text!r} is not absolute: the node does not know your folder. Give it from / or ~ on."
+        )
+    return path

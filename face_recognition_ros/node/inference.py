@@ -12,6 +12,11 @@ from face_recognition_ros.errors import FaceRecognitionError
 WAITING_JOBS = 8
 """More jobs than this are refused, so that a flood of requests cannot fill the memory with pictures."""
 
+Job = Callable[[], Any]
+
+Submit = Callable[[Job], Future]
+"""Has a job done by the inference thread, the only one to run networks; raises FaceRecognitionError when inactive."""
+
 
 class InferenceThread:
     """Runs `process` on the newest frame offered, and submitted jobs between frames, all in one thread.
@@ -27,7 +32,8 @@ class InferenceThread:
         self._wake = wake
         self._condition = threading.Condition()
         self._frame: Any = None
-        self._jobs: deque[tuple[Callable[[], Any], Future]] = deque()
+        self._jobs: deque[tuple[Job, Future]] = deque()
+        self._urgent: deque[tuple[Job, Future]] = deque()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
 
@@ -35,11 +41,12 @@ class InferenceThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finishes what is being worked on, gives up what waits, and returns when the thread has ended."""
+        """Finishes what is being worked on and what is urgent, gives up the rest, returns when the thread has ended."""
         with self._condition:
             self._stopping = True
             self._frame = None
-            abandoned, self._jobs = self._jobs, deque()
+            abandoned = list(self._jobs)
+            self._jobs.clear()
             self._condition.notify()
         for _, future in abandoned:
             future.set_exception(FaceRecognitionError("The node was deactivated before it got to this request."))
@@ -55,13 +62,17 @@ class InferenceThread:
         if dropped:
             self._on_drop()
 
-    def submit(self, job: Callable[[], Any]) -> Future:
-        """Has the job done, by turns with frames; the future gets its result or its exception."""
+    def submit(self, job: Job, urgent: bool = False) -> Future:
+        """Has the job done, by turns with frames; the future gets its result or its exception.
+
+        urgent: the job is short, is done next whatever waits, and is never one too many. Once it is done, no frame
+        that was begun before it was submitted is in work any more.
+        """
         future = Future()
         with self._condition:
-            refused = self._stopping or len(self._jobs) >= WAITING_JOBS
+            refused = self._stopping or (not urgent and len(self._jobs) >= WAITING_JOBS)
             if not refused:
-                self._jobs.append((job, future))
+                (self._urgent if urgent else self._jobs).append((job, future))
                 self._condition.notify()
         if refused:
             reason = f"The node is stopping, or {WAITING_JOBS} requests are waiting already; try again."
@@ -72,23 +83,25 @@ class InferenceThread:
         job_was_last = False
         while True:
             with self._condition:
-                self._condition.wait_for(lambda: self._stopping or self._jobs or self._frame is not None)
-                if self._stopping:
+                self._condition.wait_for(
+                    lambda: self._stopping or self._urgent or self._jobs or self._frame is not None
+                )
+                if self._stopping and not self._urgent:
                     return
-                job_is_next = bool(self._jobs) and not (job_was_last and self._frame is not None)
-                if job_is_next:
-                    job, future = self._jobs.popleft()
-                else:
+                frame_is_next = self._frame is not None and (job_was_last or not self._jobs) and not self._urgent
+                if frame_is_next:
                     frame, self._frame = self._frame, None
-            if job_is_next:
-                self._do(job, future)
-                del job, future  # the picture's memory, while waiting for the next one
-            else:
+                else:
+                    job, future = (self._urgent or self._jobs).popleft()
+            if frame_is_next:
                 self._process(frame)
-                del frame  # likewise
-            job_was_last = job_is_next
+                del frame  # the picture's memory, while waiting for the next one
+            else:
+                self._do(job, future)
+                del job, future  # likewise
+            job_was_last = not frame_is_next
 
-    def _do(self, job: Callable[[], Any], future: Future) -> None:
+    def _do(self, job: Job, future: Future) -> None:
         try:
             result = job()
         except Exception as error:

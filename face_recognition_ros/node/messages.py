@@ -18,6 +18,10 @@ Locate = Callable[[Detection], FloatArray | None]
 """Where a face is: (3,) metres in the camera's optical frame, or None where that is not known."""
 
 
+LAST_SECOND = float(2**31 - 1)
+"""Of builtin_interfaces/Time, whose seconds are a signed 32-bit number."""
+
+
 def nowhere(detection: Detection) -> FloatArray | None:
     """The Locate of a picture without depth."""
     return None
@@ -30,15 +34,20 @@ def identities_message(header: Header, result: FrameResult, locate: Locate = now
 
 
 def face_message(face: RecognizedFace, position: FloatArray | None = None) -> msg.FaceIdentity:
-    """One face; identity_id and name are set only where the status is KNOWN, position only where there is one."""
+    """One face; its name is set only where the status is KNOWN, position only where there is one.
+
+    identity_id is set where the status is KNOWN, and for a stranger who is remembered.
+    """
     decision = face.decision
     person = decision.identity
+    somebody = person or decision.stranger
     best = decision.candidates[0] if decision.candidates else None
     message = msg.FaceIdentity(
         track_id=face.track_id,
         status=int(decision.status),
-        identity_id=person.identity_id if person else "",
+        identity_id=somebody.identity_id if somebody else "",
         name=person.name if person else "",
+        remembered=decision.stranger is not None,
         confidence=finite(best.confidence) if best else 0.0,
         similarity=finite(decision.similarity),
         margin=finite(decision.margin),
@@ -62,6 +71,7 @@ def candidate_message(candidate: Candidate) -> msg.Candidate:
         name=candidate.name,
         similarity=finite(candidate.similarity),
         confidence=finite(candidate.confidence),
+        remembered=candidate.remembered,
     )
 
 
@@ -82,7 +92,11 @@ def identity_message(identity: Identity) -> msg.Identity:
     return msg.Identity(
         identity_id=identity.identity_id,
         name=identity.name,
+        remembered=identity.remembered,
         templates=identity.templates,
+        observed=identity.observed,
+        consent=identity.consent,
+        expires=Time() if identity.expires is None else time_message(identity.expires),
         created=time_message(identity.created),
         updated=time_message(identity.updated),
     )
@@ -131,8 +145,9 @@ def bgr_message(header: Header, picture: ByteArray) -> Image:
 
 
 def time_message(seconds: float) -> Time:
-    """Seconds since the epoch, 0 or more."""
-    microseconds = max(round(finite(seconds) * 1e6), 0)  # a float of this size knows no more
+    """Seconds since the epoch, from 0 to the last one that the message can hold, in 2038."""
+    within = min(max(finite(seconds), 0.0), LAST_SECOND)
+    microseconds = round(within * 1e6)  # a float of this size knows no more
     return Time(sec=microseconds // 1_000_000, nanosec=microseconds % 1_000_000 * 1000)
 
 

@@ -52,7 +52,7 @@ class NodeProcess:
         parameters = {"gallery": str(gallery), "min_face_size": 80.0, **parameters}
         settings = [word for name, value in parameters.items() for word in ("-p", f"{name}:={_yaml(value)}")]
         settings += [word for old, new in (remappings or {}).items() for word in ("-r", f"{old}:={new}")]
-        command = [sys.executable, "-m", "face_recognition_ros.node.face_recognition_node", "--ros-args", *settings]
+        command = [sys.executable, "-m", "face_recognition_ros.node.process", "--ros-args", *settings]
         self._log = log
         with log.open("wb") as file:
             self._process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=REPOSITORY)
@@ -95,10 +95,11 @@ def _yaml(value: Any) -> str:
 class Robot:
     """Publishes pictures, collects answers and calls services. All happens in the test's own thread."""
 
-    def __init__(self, domain: int) -> None:
+    def __init__(self, domain: int, namespace: str = "") -> None:
+        """namespace: the node's whom it talks to."""
         self._context = Context()
         self._context.init(domain_id=domain)
-        self.node = Node("robot", context=self._context)
+        self.node = Node("robot", context=self._context, namespace=namespace)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._images = self.node.create_publisher(Image, "image", qos_profile_sensor_data)
@@ -252,12 +253,12 @@ def robot(domain: int) -> Iterator[Robot]:
 
 
 @pytest.fixture
-def new_robot(domain: int) -> Iterator[Callable[[], Robot]]:
+def new_robot(domain: int) -> Iterator[Callable[..., Robot]]:
     """Makes robots that have met no node yet: whoever has met one that was killed takes it for alive for 20 s more."""
     made: list[Robot] = []
 
-    def make() -> Robot:
-        made.append(Robot(domain))
+    def make(namespace: str = "") -> Robot:
+        made.append(Robot(domain, namespace))
         return made[-1]
 
     yield make
@@ -267,11 +268,11 @@ def new_robot(domain: int) -> Iterator[Callable[[], Robot]]:
 
 @pytest.fixture(scope="module")
 def start_node(domain: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., NodeProcess]]:
-    """Starts nodes, one after the other; what still runs is ended with the file's tests."""
+    """Starts nodes, one after the other unless one is to run beside; what still runs is ended with the file's tests."""
     started: list[NodeProcess] = []
 
-    def start(gallery: Path, **parameters: Any) -> NodeProcess:
-        for earlier in started:
+    def start(gallery: Path, beside: bool = False, **parameters: Any) -> NodeProcess:
+        for earlier in started if not beside else ():
             earlier.end()  # two nodes of one name would answer each other's requests
         log = tmp_path_factory.mktemp("node") / "output.log"
         started.append(NodeProcess(log, gallery, **parameters))

@@ -1,7 +1,6 @@
 """The node starts, fails to configure and is repaired, ends on signals, and starts again with its gallery."""
 
 import array
-import os
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
+from face_recognition_ros.gallery.store import GalleryStore
 from face_recognition_ros.node.messages import bgr_message
 from face_recognition_ros.types import ByteArray
 
@@ -87,16 +87,20 @@ def test_a_node_that_cannot_be_configured_says_why_and_is_configured_once_that_i
     robot: Any, start_node: Callable[..., Any], tmp_path: Path, astronaut_bgr: ByteArray
 ) -> None:
     damaged = tmp_path / "damaged.sqlite3"
-    damaged.write_bytes(os.urandom(5000))
+    GalleryStore.open(damaged, "net", 64).close()
+    data = damaged.read_bytes()
+    damaged.write_bytes(data[:100] + bytes(len(data) - 100))
     node = start_node(damaged)
     robot.wait_for_state("unconfigured")
     robot.wait_until(lambda: f"The gallery {damaged} is damaged" in node.output, "the reason in the log")
+    assert "face-recognition restore" in node.output
     robot.diagnostics = None
     robot.wait_until(
         lambda: robot.diagnostics and "is damaged" in robot.diagnostics.status[0].message, "the reason in /diagnostics"
     )
     assert robot.diagnostics.status[0].level == b"\x02"
-    assert not robot.change_state("configure"), "it is still damaged"
+    assert not robot.change_state("configure"), "no empty gallery takes its place"
+    assert not damaged.exists()
     assert robot.set_parameter("gallery", str(tmp_path / "sound.sqlite3")) == (True, "")
     assert robot.set_parameter("min_face_width", 80.0)[0] is False, "wider than min_enrollment_face_width"
     assert robot.change_state("configure")
@@ -129,7 +133,7 @@ def test_a_start_value_out_of_range_ends_the_start_with_a_sentence(
 
 
 def test_a_parameter_file_that_is_not_there_ends_the_start_with_a_sentence(domain: int, tmp_path: Path) -> None:
-    module = "face_recognition_ros.node.face_recognition_node"
+    module = "face_recognition_ros.node.process"
     command = [sys.executable, "-m", module, "--ros-args", "--params-file", str(tmp_path / "nowhere.yaml")]
     ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1

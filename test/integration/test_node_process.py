@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
 from face_recognition_msgs import srv
+from face_recognition_msgs.action import Enroll
 from face_recognition_msgs.msg import FaceIdentity
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -297,6 +298,7 @@ def test_a_person_is_enrolled_live_and_known_at_once(robot: Any, node: Any, astr
     again = robot.send_goal(name="Another Name", images=[picture(astronaut_bgr)])
     status, known = again.result()
     assert (status, known.success, known.already_known_as) == (GoalStatus.STATUS_ABORTED, False, EILEEN)
+    assert known.failure == Enroll.Result.ALREADY_KNOWN
     robot.call(srv.Forget, "forget", identity=result.identity_id)
 
 
@@ -310,21 +312,26 @@ def test_an_enrolment_that_does_not_end_well_leaves_no_trace(
     robot.wait_until(lambda: cancelled.feedback and cancelled.feedback[-1].looks_kept, "a look that is kept")
     cancelled.cancel()
     status, result = cancelled.result()
-    assert (status, result.success) == (GoalStatus.STATUS_CANCELED, False)
+    assert (status, result.success, result.failure) == (GoalStatus.STATUS_CANCELED, False, Enroll.Result.CANCELED)
 
     two_faces = robot.send_goal(name=EILEEN)
     while not two_faces.is_done:
         robot.show(side_by_side(astronaut_bgr, grace_hopper_bgr))
-    assert "2 faces are in view" in two_faces.result()[1].message
+    result = two_faces.result()[1]
+    assert result.failure == Enroll.Result.SEVERAL_FACES
+    assert "2 faces are in view" in result.message
 
     too_late = robot.send_goal(name=EILEEN, track_id=-1, timeout=0.5)
     status, result = too_late.result()
     assert status == GoalStatus.STATUS_ABORTED
-    assert "0 of 5 good looks" in result.message
+    assert result.failure == Enroll.Result.NO_FACE
+    assert "no image was processed" in result.message
 
     nothing = robot.send_goal(name=EILEEN, images=[picture(np.zeros((100, 100, 3), np.uint8))]).result()[1]
-    assert "image 1: 0 faces are in it" in nothing.message
+    assert nothing.failure == Enroll.Result.NO_FACE
+    assert "image 1: the picture shows no face" in nothing.message
     nameless = robot.send_goal(name="", images=[picture(astronaut_bgr)]).result()[1]
+    assert nameless.failure == Enroll.Result.REFUSED
     assert "must not be empty" in nameless.message
 
     listed = robot.call(srv.ListIdentities, "list_identities")

@@ -1,10 +1,25 @@
 """What the node says of itself: counts, rates, latencies, and the sentence that sums them up."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from face_recognition_ros.node.diagnostics import WINDOW, NodeReport, StreamStatistics, diagnostics_message, judge
+from face_recognition_ros.gallery.sealing import AesGcmSeal
+from face_recognition_ros.gallery.store import GalleryStore, Template
+from face_recognition_ros.node.diagnostics import (
+    WINDOW,
+    Facts,
+    NodeReport,
+    StreamStatistics,
+    diagnostics_message,
+    judge,
+)
+from face_recognition_ros.runtime import BackendChoice
+from face_recognition_ros.settings import Settings
 
 ACTIVE = NodeReport("active", topic="/image", publishers=1)
 
@@ -69,6 +84,44 @@ def test_silence_is_a_warning_that_says_whether_anybody_publishes() -> None:
     assert (level, sentence) == (DiagnosticStatus.WARN, "No image has arrived on /image for 2 s; nobody publishes it.")
     assert "it has 1 publisher(s)" in judge(ACTIVE, silent)[1]
     assert judge(ACTIVE, StreamStatistics(0.0).measure(1.5))[0] == DiagnosticStatus.OK
+
+
+def template(axis: int) -> Template:
+    return Template(np.eye(8, dtype=np.float32)[axis], 0.9)
+
+
+def facts_of(store: GalleryStore, settings: Settings) -> Facts:
+    embedder = SimpleNamespace(backend="ONNX Runtime")
+    backend = BackendChoice("auto", "onnxruntime", "there is no GPU")
+    return Facts(SimpleNamespace(store=store, settings=settings, backend=backend, embedder=embedder, model_id="net"))  # type: ignore[arg-type]
+
+
+def test_the_gallery_is_counted_by_kind() -> None:
+    now = 1000.0
+    with GalleryStore.open(None, "net", 8, clock=lambda: now) as store:
+        facts = facts_of(store, Settings(gallery_key="key"))
+        empty = facts.read()
+        assert (empty["backend"], empty["model"]) == ("onnxruntime", "net")
+        assert (empty["gallery"], empty["gallery encryption"]) == ("in memory", "none"), "nothing is stored"
+        assert (empty["gallery people"], empty["gallery next expiry"]) == ("0", "never")
+        anna = store.enroll("Anna", [template(0), template(1)])
+        store.observe(anna.identity_id, [template(2)])
+        store.remember([template(3)], expires=7200.0)
+        full = facts.read()
+        assert full["gallery revision"] == str(store.revision)
+    assert (full["gallery people"], full["gallery remembered strangers"]) == ("1", "1")
+    assert (full["gallery enrolled templates"], full["gallery observed templates"]) == ("3", "1")
+    assert full["gallery next expiry"] == "1970-01-01T02:00:00+00:00"
+    closed = facts.read()
+    assert "could not be read" in closed["gallery error"]
+    assert "gallery people" not in closed
+
+
+def test_the_gallery_is_said_to_be_encrypted_where_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "gallery"
+    with GalleryStore.open(path, "net", 8, AesGcmSeal(bytes(32))) as store:
+        encrypted = facts_of(store, Settings(gallery=str(path), gallery_key="/etc/key")).read()
+    assert (encrypted["gallery"], encrypted["gallery encryption"]) == (str(path), "AES-256-GCM, key in /etc/key")
 
 
 def test_the_message_carries_all_values() -> None:

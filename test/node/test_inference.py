@@ -71,6 +71,38 @@ def test_jobs_and_frames_take_turns(bench: Bench) -> None:
     assert bench.seen == ["frame 1", "job 1", "frame 2", "job 2"]
 
 
+def test_an_urgent_job_is_next_and_never_one_too_many(bench: Bench) -> None:
+    bench.thread.offer("frame 1")
+    bench.wait_for_beginning()
+    for number in range(WAITING_JOBS):
+        bench.thread.submit(lambda number=number: bench.seen.append(f"job {number}"))
+    bench.thread.offer("frame 2")
+    urgent = bench.thread.submit(lambda: bench.seen.append("urgent"), urgent=True)
+    bench.go_on.release(2)
+    for _ in range(WAITING_JOBS + 1):
+        assert bench.woken.acquire(timeout=DEADLINE)
+    assert bench.seen[:3] == ["frame 1", "urgent", "frame 2"]
+    assert urgent.done()
+
+
+def test_an_urgent_job_is_done_even_if_the_thread_is_to_stop(bench: Bench) -> None:
+    bench.thread.offer("frame")
+    bench.wait_for_beginning()
+    urgent = bench.thread.submit(lambda: bench.seen.append("urgent"), urgent=True)
+    waiting = bench.thread.submit(lambda: bench.seen.append("job"))
+    abandoned = threading.Event()
+    waiting.add_done_callback(lambda _: abandoned.set())
+    stopping = threading.Thread(target=bench.thread.stop)
+    stopping.start()
+    assert abandoned.wait(DEADLINE)
+    bench.go_on.release()
+    stopping.join(DEADLINE)
+    assert bench.seen == ["frame", "urgent"]
+    assert urgent.done()
+    with pytest.raises(FaceRecognitionError):
+        waiting.result()
+
+
 def test_a_job_hands_back_its_result_or_its_exception(bench: Bench) -> None:
     def fail() -> None:
         raise ValueError("no luck")

@@ -1,6 +1,7 @@
 """Recognised faces and galleries as messages."""
 
 import sys
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ from face_recognition_ros.node.messages import (
     face_message,
     gallery_message,
     identities_message,
+    identity_message,
     seconds,
     time_message,
 )
@@ -70,6 +72,17 @@ def test_only_a_known_face_has_a_name() -> None:
         assert message.candidates[0].name == "Anna"
 
 
+def test_a_remembered_stranger_is_unknown_with_an_id() -> None:
+    stranger = Candidate("p-3", "stranger 4", 0.75, 0.9, remembered=True)
+    seen = face(IdentityStatus.UNKNOWN)
+    decision = Decision(IdentityStatus.UNKNOWN, (stranger, BERT), 0.5, stranger)
+    message = face_message(replace(seen, decision=decision))
+    assert (message.status, message.identity_id, message.name) == (FaceIdentity.UNKNOWN, "p-3", "")
+    assert message.remembered
+    assert [(c.name, c.remembered) for c in message.candidates] == [("stranger 4", True), ("Bert", False)]
+    assert not face_message(face(IdentityStatus.KNOWN, (ANNA,))).remembered
+
+
 def test_no_candidate_means_zeros() -> None:
     message = face_message(face(IdentityStatus.UNKNOWN))
     assert (message.similarity, message.margin, message.confidence) == (0.0, 0.0, 0.0)
@@ -100,6 +113,15 @@ def test_the_gallery_lists_everybody() -> None:
         ("p-2", "Bert", 4),
     ]
     assert message.identities[0].created == Time(sec=1, nanosec=500_000_000)
+
+
+def test_an_identity_says_how_and_for_how_long_it_is_kept() -> None:
+    stranger = Identity("p-1", "stranger 1", 3, 0.0, 0.0, observed=2, remembered=True, consent="aloud", expires=9.5)
+    message = identity_message(stranger)
+    assert (message.remembered, message.observed, message.consent) == (True, 2, "aloud")
+    assert message.expires == Time(sec=9, nanosec=500_000_000)
+    assert identity_message(Identity("p-2", "Bert", 1, 0.0, 0.0)).expires == Time()
+    assert identity_message(replace(stranger, expires=1e11)).expires == Time(sec=2**31 - 1), "as late as can be said"
 
 
 def test_times_go_both_ways() -> None:
