@@ -40,6 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_evaluation(identification)
     identification.set_defaults(run=run_identification, gallery="")
 
+    learning = protocols.add_parser("learning", help="what learning in passing is worth, and whether it errs")
+    learning.add_argument(
+        "--videos", type=Path, required=True, metavar="DIR", help="as for identification, three or more of a person"
+    )
+    learning.add_argument("--seed", type=int, default=0, help="of who is enrolled, and of the order of videos")
+    add_evaluation(learning)
+    learning.set_defaults(run=run_learning, gallery="")
+
     masked = protocols.add_parser("masked", help="what drawn face masks cost, by kind of mask")
     robustness = protocols.add_parser("robustness", help="what light, blur, low resolution and pose cost")
     for protocol, run in ((masked, run_masked), (robustness, run_robustness)):
@@ -115,6 +123,15 @@ def run_identification(arguments: argparse.Namespace) -> int:
     """`evaluate identification`: on videos."""
     with evaluation_libraries():
         from face_recognition_ros.evaluation.identification_report import evaluate_folder
+
+    numbers, report = evaluate_folder(settings_of(arguments), arguments.videos, arguments.seed)
+    return finish_evaluation(arguments, report, numbers)
+
+
+def run_learning(arguments: argparse.Namespace) -> int:
+    """`evaluate learning`: on videos."""
+    with evaluation_libraries():
+        from face_recognition_ros.evaluation.learning_report import evaluate_folder
 
     numbers, report = evaluate_folder(settings_of(arguments), arguments.videos, arguments.seed)
     return finish_evaluation(arguments, report, numbers)

@@ -210,7 +210,7 @@ class GalleryStore:
         return passed
 
     def purge_observed(self, identity: str | None = None) -> int:
-        """Removes what was learned in passing, of a person or (None) everybody, as `forget` does; how many templates."""
+        """Removes what was learned of a person (None: everybody) in passing, as `forget` does; how many templates."""
         with self._change(settle=False) as rows:
             purged = operations.purge_observed(rows, identity)
         self._settle("What was learned in passing is removed")

@@ -19,7 +19,7 @@ NETWORK = Calibration(
     (0.1, 0.05, 0.02, 0.01, 1e-3, 1e-4, 1e-5), (0.213, 0.275, 0.348, 0.399, 0.536, 0.65, 0.764), 0.49, 0.19, 14.2, -3.3,
     Tail(0.0, 0.06),
 )  # fmt: skip
-"""About the released network's. Synthetic people resemble each other less than real ones, but for planted lookalikes."""
+"""About the released network's; synthetic people resemble each other less than real ones, but for lookalikes."""
 
 SAME_VISIT, SAME_PERSON = 0.72, 0.5
 """Mean cosine of two looks at a person in one visit, and in two, as the network gives them on real faces."""
