@@ -31,6 +31,10 @@ class UnknownIdentityError(GalleryError):
     """An identity id or name that the gallery does not hold."""
 
 
+class StaleRevisionError(GalleryError):
+    """A change to the gallery that is based on a revision which is not the latest any more."""
+
+
 class EnrollmentFailure(enum.IntEnum):
     """Why somebody was not enrolled. The numbers are those of the result of face_recognition_msgs/Enroll."""
 

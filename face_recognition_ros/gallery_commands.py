@@ -119,11 +119,14 @@ def run_merge(arguments: argparse.Namespace) -> int:
 
 def run_consent(arguments: argparse.Namespace) -> int:
     """Says what is noted."""
+    from face_recognition_ros.records import iso_time
+
     expires = None if arguments.days is None else time.time() + 86400.0 * arguments.days
     with existing_gallery(arguments) as store:
         person = store.set_consent(arguments.identity, arguments.consent.strip(), expires)
-    until = "for good" if arguments.days is None else f"for {arguments.days:g} days"
-    print(f"{person.name} agreed to {person.consent or 'nothing that is noted'}, and is remembered {until}")
+    agreed = repr(person.consent) if person.consent else "nothing that is noted"
+    until = "for good" if expires is None else f"until {iso_time(expires)}"
+    print(f"{person.name} agreed to {agreed}, and is remembered {until}")
     return 0
 
 
@@ -166,6 +169,8 @@ def run_import(arguments: argparse.Namespace) -> int:
         print(f"{person.name}: new, {person.templates} templates")
     for person in report.extended:
         print(f"{person.name}: further templates, {person.templates} now")
+    if not (report.added or report.extended):
+        print(f"all that {arguments.file} holds is in {arguments.gallery} already")
     return 0
 
 
@@ -247,10 +252,10 @@ def opened_gallery(arguments: argparse.Namespace) -> "Iterator[GalleryStore]":
 
 def require_gallery(path: Path) -> None:
     """Raises GalleryError where there is and was no file: looking into a gallery never makes an empty one."""
-    from face_recognition_ros.gallery.last_good import copy_of
+    from face_recognition_ros.gallery.last_good import copy_of, gallery_file
     from face_recognition_ros.gallery.recovery import files_set_aside
 
-    file = path.expanduser()
+    file = gallery_file(path.expanduser())
     # What has become of one that was there is told by whoever opens it.
     if not (file.is_file() or copy_of(file).exists() or files_set_aside(file)):
         raise GalleryError(f"there is no gallery {path}; `face-recognition enroll FOLDER --gallery {path}` makes one")

@@ -36,8 +36,9 @@ class LiveEnrollment:
 
     @property
     def instruction(self) -> str:
-        """What the person should do next."""
-        return self.session.instruction if self._in_view or self.session.is_complete else STEP_INTO_VIEW
+        """What the person should do next; before the first frame, as if they stood there."""
+        missing = self._frames and not (self._in_view or self.session.is_complete)
+        return STEP_INTO_VIEW if missing else self.session.instruction
 
     def see(self, faces: Sequence[RecognizedFace], stamp: float) -> tuple[str, ...]:
         """Takes the faces of a frame; returns why it gave no look to keep, in sentences, or nothing where it gave one.

@@ -37,12 +37,16 @@ class Embedder(Protocol):
 class Track(Protocol):
     """A face followed through frames, with its good looks."""
 
-    holder: str
-    """Id of the identity that the track was last given; empty where there is none."""
-
     @property
     def id(self) -> int:
         """Positive, never used twice."""
+
+    @property
+    def holder(self) -> str:
+        """Id of the identity that the track was last given; empty where there is none."""
+
+    def give(self, identity_id: str) -> None:
+        """Makes that identity its holder; empty: nobody."""
 
     def evidence(self) -> tuple[FloatArray, FloatArray]:
         """Embeddings (K, D) float32 and weights (K,) float32 of the good looks so far."""
@@ -64,7 +68,7 @@ class Tracker(Protocol):
         """Forgets all tracks; their ids are not used again."""
 
     def forget(self, identity_ids: Collection[str]) -> None:
-        """Drops the looks of tracks that were given one of these identities."""
+        """Drops the looks of tracks that were ever given one of these identities."""
 
 
 class Judge(Protocol):
@@ -128,7 +132,9 @@ class Recognizer:
         with timed(timings, "matching"):
             judged = self._judge.decide_batch([Looks(*track.evidence(), track.holder) for track in tracks])
         for track, decision in zip(tracks, judged.decisions, strict=True):
-            track.holder = decision.identity_id
+            track.give(decision.identity_id)
+        if judged.gone:
+            self._tracker.forget(judged.gone)
         faces = tuple(
             recognized(track.id, view, vouched(decision, view))
             for view, track, decision in zip(views, tracks, judged.decisions, strict=True)

@@ -18,9 +18,9 @@ def identity_record(identity: Identity) -> dict[str, Any]:
         "templates": identity.templates,
         "observed": identity.observed,
         "consent": identity.consent,
-        "expires": None if identity.expires is None else _time(identity.expires),
-        "created": _time(identity.created),
-        "updated": _time(identity.updated),
+        "expires": None if identity.expires is None else iso_time(identity.expires),
+        "created": iso_time(identity.created),
+        "updated": iso_time(identity.updated),
     }
 
 
@@ -68,11 +68,16 @@ def json_text(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
+def iso_time(seconds: float) -> str:
+    """Seconds since the epoch as ISO 8601, UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
 def _table_line(person: Identity, width: int) -> str:
     counts = f"{person.templates:9}  {person.observed:8}"
-    expires = "never" if person.expires is None else _time(person.expires)
+    expires = "never" if person.expires is None else iso_time(person.expires)
     who = f"{person.identity_id:14}  {person.name:{width}}"
-    return f"{who}  {counts}  {_time(person.updated):25}  {expires:25}  {person.consent}"
+    return f"{who}  {counts}  {iso_time(person.updated):25}  {expires:25}  {person.consent}"
 
 
 def _who(face: RecognizedFace) -> str:
@@ -103,7 +108,3 @@ def _candidate_record(candidate: Candidate) -> dict[str, Any]:
 
 def _pixels(values: Any) -> list[float]:
     return [round(float(value), 1) for value in values]
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

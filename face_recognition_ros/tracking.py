@@ -70,6 +70,8 @@ class Track:
     brought to length 1, which would raise a stranger's cosine, too. None before the first look."""
     holder: str = ""
     """Id of the identity that the track was last given, so that a name does not flicker; empty where there is none."""
+    _holders: set[str] = field(default_factory=set)
+    """Everybody whom it was ever given since its first look."""
     _looks: list[tuple[float, FloatArray]] = field(default_factory=list)
 
     def evidence(self) -> tuple[FloatArray, FloatArray]:
@@ -101,9 +103,18 @@ class Track:
         embeddings, weights = self.evidence()
         self.mean_embedding = (weights @ embeddings / weights.sum()).astype(np.float32)
 
+    def give(self, identity_id: str) -> None:
+        """Note whom the track is given; an empty id: nobody."""
+        self.holder = identity_id
+        self._holders.add(identity_id)
+
+    def was_given(self, identity_ids: Collection[str]) -> bool:
+        """Whether any of these was ever its holder: some of its looks may be theirs, whoever holds it now."""
+        return not self._holders.isdisjoint(identity_ids)
+
     def forget_looks(self) -> None:
         """Drop what was seen so far; the track goes on, and its person must be judged anew."""
-        self._looks, self.mean_embedding, self.holder = [], None, ""
+        self._looks, self._holders, self.mean_embedding, self.holder = [], set(), None, ""
 
 
 class FaceTracker:
@@ -130,10 +141,16 @@ class FaceTracker:
         """End all tracks, as when the clock or the camera changes. Ids go on: none is used twice."""
         self._tracks, self._now = [], -np.inf
 
+    def successor(self) -> "FaceTracker":
+        """An empty tracker whose ids go on from here, for when this one is left to a thread that hangs."""
+        successor = FaceTracker(self._options)
+        successor._next_id = self._next_id
+        return successor
+
     def forget(self, identity_ids: Collection[str]) -> None:
-        """Drop the looks of tracks that were given one of these identities; nothing seen before counts any more."""
+        """Drop the looks of tracks that were ever given one of these; nothing seen before counts any more."""
         for track in self._tracks:
-            if track.holder in identity_ids:
+            if track.was_given(identity_ids):
                 track.forget_looks()
 
     def update(

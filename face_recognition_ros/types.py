@@ -52,7 +52,7 @@ class QualityMeasure:
     """One measured property of a face crop."""
 
     name: str
-    """size, sharpness, yaw, pitch, roll or exposure; alignment where the landmarks form no face."""
+    """certainty, size, sharpness, yaw, pitch, roll or exposure; alignment where the landmarks form no face."""
     value: float
     score: float
     """0 (useless) to 1 (as good as it gets)."""

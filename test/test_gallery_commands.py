@@ -14,6 +14,7 @@ from face_recognition_ros.assembly import build_embedder, open_gallery
 from face_recognition_ros.cli import main
 from face_recognition_ros.embedding import NetworkDescription
 from face_recognition_ros.gallery.store import GalleryStore, Template
+from face_recognition_ros.records import iso_time
 from face_recognition_ros.settings import Settings
 
 
@@ -110,15 +111,18 @@ def test_what_was_learned_in_passing_is_purged(gallery: Gallery, capsys: pytest.
 
 def test_consent_is_noted_with_its_end(gallery: Gallery, capsys: pytest.CaptureFixture[str]) -> None:
     assert gallery.run("consent", "Ann", "aloud, for the tour", "--days", "2") == 0
-    assert capsys.readouterr().out == "Ann agreed to aloud, for the tour, and is remembered for 2 days\n"
     with gallery.open() as store:
         ann = store.resolve("Ann")
+    said = f"Ann agreed to 'aloud, for the tour', and is remembered until {iso_time(ann.expires or 0.0)}\n"
+    assert capsys.readouterr().out == said
     assert ann.consent == "aloud, for the tour"
     assert ann.expires is not None
     assert 0 < time.time() + 2 * 86400 - ann.expires < 3600
     assert gallery.run("consent", "Ann", "") == 0
     with gallery.open() as store:
         assert (store.resolve("Ann").consent, store.resolve("Ann").expires) == ("", None)
+    assert gallery.run("consent", "Ann", "", "--days", "1e9") == 1
+    assert "later than the year 9999" in capsys.readouterr().err
     for days in ("0", "-1", "nan", "inf", "soon"):
         with pytest.raises(SystemExit) as ended:
             gallery.run("consent", "Ann", "", "--days", days)
@@ -141,6 +145,8 @@ def test_people_travel_in_a_file(
     assert out.splitlines()[-2:] == ["Ann: new, 1 templates", "Bo: further templates, 2 now"]
     assert str(copy) in err
     assert "'Bo'" in err
+    assert other.run("import", copy, "--merge-names") == 0
+    assert capsys.readouterr().out == f"all that {copy} holds is in {other.path} already\n"
 
 
 def test_an_encrypted_gallery_is_read_with_its_key_only(

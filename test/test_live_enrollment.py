@@ -55,8 +55,9 @@ def session(calibration: Calibration) -> EnrollmentSession:
 
 def test_the_only_face_is_learned(session: EnrollmentSession) -> None:
     live = LiveEnrollment(session)
-    assert live.instruction == STEP_INTO_VIEW
+    assert live.instruction == "Look straight at the camera.", "nobody has looked yet"
     assert live.see(NOBODY, 0.0) == ("Nobody is in view.",)
+    assert live.instruction == STEP_INTO_VIEW
     assert live.see([face(4, ANNA)], 0.1) == ()
     assert live.instruction == "Look straight at the camera."
     assert live.see(NOBODY, 0.2) == ("Track 4 is not in view; nobody is.",)

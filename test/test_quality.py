@@ -27,9 +27,11 @@ ASTRONAUT = np.array([(203.4, 103.6), (247.5, 104.4), (224.1, 127.7), (204.0, 14
 GRACE_HOPPER = np.array([(224.3, 197.3), (306.8, 195.6), (265.4, 238.9), (229.8, 274.0), (304.4, 272.3)])
 
 
-def judge(frame: ByteArray, landmarks: np.ndarray, limits: QualityLimits = DEFAULT_LIMITS) -> Quality:
+def judge(
+    frame: ByteArray, landmarks: np.ndarray, limits: QualityLimits = DEFAULT_LIMITS, score: float = 0.9
+) -> Quality:
     box = np.concatenate([landmarks.min(axis=0), landmarks.max(axis=0)]).astype(np.float32)
-    return assess(Detection(box, landmarks.astype(np.float32), 0.9), align_face(frame, landmarks), limits)
+    return assess(Detection(box, landmarks.astype(np.float32), score), align_face(frame, landmarks), limits)
 
 
 def measure(quality: Quality, name: str) -> QualityMeasure:
@@ -95,8 +97,16 @@ def test_portraits_are_good_enough_to_enrol(astronaut_bgr: ByteArray, grace_hopp
         assert quality.usable_for_matching
         assert quality.usable_for_enrollment
         assert quality.complaints == ()
-        assert [m.name for m in quality.measures] == ["size", "sharpness", "yaw", "pitch", "roll", "exposure"]
+        names = [m.name for m in quality.measures]
+        assert names == ["certainty", "size", "sharpness", "yaw", "pitch", "roll", "exposure"]
         assert quality.score == min(m.score for m in quality.measures)
+
+
+def test_what_may_be_no_face_is_not_enrolled(astronaut_bgr: ByteArray) -> None:
+    quality = judge(astronaut_bgr, ASTRONAUT, score=0.81)
+    assert quality.usable_for_matching
+    assert not quality.usable_for_enrollment
+    assert quality.complaints == ("it is only 81% sure that this is a face; come closer and look at the camera",)
 
 
 def test_size_is_the_width_of_the_face_in_the_frame(astronaut_bgr: ByteArray) -> None:

@@ -120,10 +120,11 @@ def test_a_failing_stage_is_the_callers_to_handle() -> None:
 
 def test_a_track_carries_whom_it_was_given_until_that_one_is_forgotten() -> None:
     class Remembers(AlwaysUnknown):
+        answer = Decision(IdentityStatus.KNOWN, (Candidate("p-1", "Anna", 0.9, 0.9),))
+
         def decide_batch(self, tracks: Sequence[Looks]) -> FrameDecisions:
             self.seen = [(looks.holder, len(looks.weights)) for looks in tracks]
-            known = Decision(IdentityStatus.KNOWN, (Candidate("p-1", "Anna", 0.9, 0.9),))
-            return FrameDecisions(7, tuple(known for _ in tracks))
+            return FrameDecisions(7, tuple(self.answer for _ in tracks))
 
     judge, limits = Remembers([]), QualityLimits()
     easy = replace(limits.matching, min_sharpness=0.0, max_clipped=1.0)
@@ -136,8 +137,29 @@ def test_a_track_carries_whom_it_was_given_until_that_one_is_forgotten() -> None
         holders += judge.seen
     assert holders == [("", 1), ("p-1", 2)]
     recognizer.forget({"p-2"})
-    recognizer.forget({"p-1"})
+    judge.answer = Decision(IdentityStatus.UNKNOWN)  # she is gone from the gallery, and a frame comes before `forget`
     recognizer.process(FRAME, 0.2)
+    recognizer.forget({"p-1"})
+    recognizer.process(FRAME, 0.3)
     assert judge.seen == [("", 1)], "no look of before counts"
     assert face.crop is not None
     assert face.crop.shape == (112, 112, 3)
+
+
+def test_looks_of_who_has_left_the_gallery_count_no_more() -> None:
+    class Forgets(AlwaysUnknown):
+        gone: frozenset[str] = frozenset()
+
+        def decide_batch(self, tracks: Sequence[Looks]) -> FrameDecisions:
+            self.judged.append(sum(len(looks.weights) for looks in tracks))
+            known = Decision(IdentityStatus.KNOWN, (Candidate("p-1", "Anna", 0.9, 0.9),))
+            return FrameDecisions(7, tuple(known for _ in tracks), self.gone)
+
+    judge, limits = Forgets([]), QualityLimits()
+    easy = replace(limits.matching, min_sharpness=0.0, max_clipped=1.0)
+    recognizer = Recognizer(
+        ListedFaces([face_at(20)]), OneVectorPerCrop(), FaceTracker(), judge, replace(limits, matching=easy)
+    )
+    for number, judge.gone in enumerate((frozenset(), frozenset({"p-2"}), frozenset({"p-1"}), frozenset())):
+        recognizer.process(FRAME, number / 10)
+    assert judge.judged == [1, 2, 3, 1]

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 from face_recognition_ros.errors import GalleryError
@@ -36,9 +37,9 @@ def open_database(
         target = ":memory:" if path is None else path
         connection = sqlite3.connect(target, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
         try:
+            _write_ahead(connection)
             # secure_delete overwrites what is deleted; temp_store keeps faces out of temporary files.
-            for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON",
-                            "temp_store = MEMORY"):  # fmt: skip
+            for setting in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON", "temp_store = MEMORY"):
                 connection.execute(f"PRAGMA {setting}").fetchall()
             migrate(connection, model_id, embedding_size, seal)
         except sqlite3.Error:
@@ -47,6 +48,22 @@ def open_database(
     except (OSError, sqlite3.Error) as error:
         raise GalleryError(f"The gallery {path} cannot be opened: {reason(error)}.") from error
     return connection
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switches to the write-ahead log; raises sqlite3.OperationalError where the file stays locked for BUSY_TIMEOUT.
+
+    SQLite itself does not wait here: of two processes that open a new file at once, it refuses one.
+    """
+    end = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+        time.sleep(0.01)
 
 
 def open_reader(path: Path) -> sqlite3.Connection:

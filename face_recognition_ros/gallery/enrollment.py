@@ -4,14 +4,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from face_recognition_ros.errors import EnrollmentError, EnrollmentFailure, UnknownIdentityError
 from face_recognition_ros.gallery.calibration import Calibration
-from face_recognition_ros.gallery.index import LEAST_WEIGHT
 from face_recognition_ros.gallery.looks import Look, differs, mean_similarity, next_pose, remedy
-from face_recognition_ros.gallery.matcher import Looks, Matcher, evidence
+from face_recognition_ros.gallery.matcher import Matcher, evidence
 from face_recognition_ros.gallery.names import clean_name, name_key
+from face_recognition_ros.gallery.scrutiny import together
 from face_recognition_ros.gallery.store import GalleryStore, Template
 from face_recognition_ros.types import Candidate, Decision, FloatArray, Identity, IdentityStatus, Quality
 
@@ -179,31 +177,30 @@ def enroll_looks(
 ) -> EnrollmentResult:
     """Stores looks at one person, from a camera or from files, as templates of the person of that name.
 
-    A remembered stranger whose face it is gets that name. A face that the gallery knows as somebody else is reported
-    and not stored, unless terms.force says so. Raises EnrollmentError where the looks do not agree with each other, or
-    (without force) not with the person who already has the name; GalleryError where the name or the looks cannot be
-    stored.
+    A remembered stranger whose face it is becomes that person. A face that the gallery knows as somebody else is
+    reported and not stored, unless terms.force says so. Raises EnrollmentError where the looks do not agree with each
+    other, or (without force) not with the person who already has the name; GalleryError where the name or the looks
+    cannot be stored.
     """
     name = clean_name(name)
     if not looks:
         raise EnrollmentError(f"{name!r} was not enrolled: there is no usable look.", EnrollmentFailure.NO_FACE)
     _require_agreement(name, looks, matcher.calibration.accept_similarity(AGREEMENT_FALSE_ACCEPT_RATE, 1))
-    holder, stranger = _holder(store, name), None
+    holder = _holder(store, name)
+    seen = together(looks)
+    resembled = _resembled(matcher.decide_stills([seen]).decisions[0])
     if not terms.force:
-        weights = np.array([max(look.quality, LEAST_WEIGHT) for look in looks], np.float32)
-        together = Looks(np.stack([look.embedding for look in looks]), weights)
-        resembled = _resembled(matcher.decide_stills([together]).decisions[0])
-        if not any(name_key(candidate.name) == name_key(name) for candidate in resembled):
-            if people := [candidate for candidate in resembled if not candidate.remembered]:
-                refusal = f"{name!r} was not enrolled: the face is already known as {people[0].name!r}."
-                return EnrollmentResult(None, people[0], refusal)
-            stranger = resembled[0] if resembled and holder is None else None
+        people = [candidate for candidate in resembled if not candidate.remembered]
+        if people and not any(name_key(candidate.name) == name_key(name) for candidate in people):
+            refusal = f"{name!r} was not enrolled: the face is already known as {people[0].name!r}."
+            return EnrollmentResult(None, people[0], refusal)
         if holder is not None:
-            _require_resemblance(matcher, holder, name, evidence(together))
-    identity = store.enroll(
-        name, looks, stranger.identity_id if stranger else None, consent=terms.consent, expires=terms.expires
-    )
-    so_far = f", {stranger.name!r} so far," if stranger else ""
+            _require_resemblance(matcher, holder, name, evidence(seen))
+    strangers = _too_near(resembled, matcher.options.min_margin)
+    ids = [stranger.identity_id for stranger in strangers]
+    adopted = ids.pop(0) if ids and holder is None else None
+    identity = store.enroll(name, looks, adopted, terms.consent, terms.expires, absorb=ids)
+    so_far = f", {' and '.join(repr(stranger.name) for stranger in strangers)} so far," if strangers else ""
     return EnrollmentResult(
         identity, None, f"{identity.name!r}{so_far} is enrolled with {identity.templates} templates."
     )
@@ -238,6 +235,11 @@ def _resembled(decision: Decision) -> list[Candidate]:
     if decision.status not in (IdentityStatus.KNOWN, IdentityStatus.AMBIGUOUS):
         return []
     return [candidate for candidate in decision.candidates if candidate.similarity >= decision.accept_similarity]
+
+
+def _too_near(resembled: Sequence[Candidate], min_margin: float) -> list[Candidate]:
+    """The remembered strangers among them beside whom the face would stay ambiguous, or theirs: they are the same."""
+    return [one for one in resembled if one.remembered and resembled[0].similarity - one.similarity < min_margin]
 
 
 def _require_resemblance(matcher: Matcher, holder: Identity, name: str, probe: FloatArray) -> None:

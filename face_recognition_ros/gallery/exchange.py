@@ -10,7 +10,7 @@ from face_recognition_ros.errors import GalleryError
 from face_recognition_ros.gallery.database import check_network, migrate, open_database
 from face_recognition_ros.gallery.inspection import inspect, read_only, reason
 from face_recognition_ros.gallery.journal import record
-from face_recognition_ros.gallery.names import generated_number
+from face_recognition_ros.gallery.names import IDENTITY_ID, clean_name, generated_number
 from face_recognition_ros.gallery.rows import ALIVE, Rows
 from face_recognition_ros.gallery.sealing import PlainSeal, Seal, sync_folder
 from face_recognition_ros.gallery.templates import ImportReport, Kind, Template
@@ -46,7 +46,9 @@ def export_people(rows: Rows, path: Path, model_id: str) -> int:
 def import_people(rows: Rows, path: Path, model_id: str, merge_names: bool) -> ImportReport:
     """See GalleryStore.import_from."""
     with _copy_in_memory(rows, path, model_id) as source:
-        newcomers, known = _places(rows, source.identities(), path, merge_names)
+        people = source.identities()
+        _require_sound(people, path)
+        newcomers, known = _places(rows, people, path, merge_names)
         former: dict[str, dict[str, object] | None] = {}
         added: list[int] = []
         for person in newcomers:
@@ -101,7 +103,24 @@ def _seal_of(path: Path, seal: Seal) -> Seal:
     with suppress(sqlite3.DatabaseError), read_only(path) as file:
         if file.execute("SELECT 1 FROM meta WHERE key = 'key_check'").fetchone() is None:
             return PlainSeal()
+        if not seal.encrypts:
+            raise GalleryError(
+                f"Nobody was imported: {path} is encrypted, and the gallery here is not. Import it into a gallery "
+                "that is encrypted with the same key."
+            )
     return seal
+
+
+def _require_sound(people: list[Identity], path: Path) -> None:
+    """Raises GalleryError where an id or a name is one that no gallery gives, and could be taken for somebody else."""
+    try:
+        for person in people:
+            if not IDENTITY_ID.fullmatch(person.identity_id):
+                raise GalleryError(f"{person.identity_id!r} is no identity id.")
+            if not person.remembered:
+                clean_name(person.name)
+    except GalleryError as error:
+        raise GalleryError(f"Nobody was imported from {path}: {error}") from None
 
 
 def _places(

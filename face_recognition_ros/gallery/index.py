@@ -55,6 +55,7 @@ class PrototypeIndex:
         self._column_of: dict[str, int] = {}
         self._strangers = 0
         self._next_expiry = math.inf
+        self._gone: set[str] = set()
 
     @property
     def embedding_size(self) -> int:
@@ -99,6 +100,12 @@ class PrototypeIndex:
                     self._remove(identity_id)
             self._next_expiry = min((expires for expires in due.values() if expires > now), default=math.inf)
 
+    def take_gone(self) -> frozenset[str]:
+        """Ids of all who have gone since the last call: forgotten, merged or expired, by whatever process."""
+        with self._lock:
+            gone, self._gone = frozenset(self._gone), set()
+            return gone
+
     def search(self, probes: FloatArray, count: int) -> SearchResult:
         """The `count` most similar identities for each of the probes (N, D) float32 unit vectors."""
         with self._lock:
@@ -126,6 +133,7 @@ class PrototypeIndex:
 
     def _clear(self, expected: int) -> None:
         # Room for as many again: memory that nothing was written to takes no place yet, and growing means copying all.
+        self._gone.update(self._column_of)
         self._columns = np.zeros((len(self._columns), max(16, 2 * expected)), np.float32)
         self._identities, self._column_of, self._strangers, self._next_expiry = [], {}, 0, math.inf
 
@@ -134,6 +142,7 @@ class PrototypeIndex:
         if not len(one.embeddings):
             self._remove(identity.identity_id)
             return
+        self._gone.discard(identity.identity_id)
         column = self._column_of.get(identity.identity_id)
         if column is None:
             column = len(self._identities)
@@ -152,6 +161,7 @@ class PrototypeIndex:
         column = self._column_of.pop(identity_id, None)
         if column is None:
             return
+        self._gone.add(identity_id)
         self._strangers -= self._identities[column].remembered
         last = self._identities.pop()
         if column < len(self._identities):  # the last one moves into the gap

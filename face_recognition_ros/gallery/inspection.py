@@ -11,7 +11,7 @@ import numpy as np
 
 from face_recognition_ros.errors import GalleryError
 from face_recognition_ros.gallery.names import name_key
-from face_recognition_ros.gallery.schema import MIGRATIONS
+from face_recognition_ros.gallery.schema import LATEST_TIME, MIGRATIONS
 from face_recognition_ros.gallery.sealing import Seal, place
 
 APPLICATION_ID = 0x46474C59
@@ -70,10 +70,13 @@ def inspect(path: Path, seal: Seal) -> Inspection:
             if pragma(db, "application_id") != APPLICATION_ID:
                 raise GalleryError(f"{path} is an SQLite file, but no gallery of faces; give another path.")
             return _inspect_gallery(db, path, seal)
-        except sqlite3.OperationalError:
-            raise
         except sqlite3.DatabaseError as error:
+            # SQLITE_ERROR is a statement that does not fit the tables; other operational errors come from outside.
+            if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname != "SQLITE_ERROR":
+                raise
             return Inspection(damage=str(error))
+        except UnicodeDecodeError as error:  # an error of SQLite's that quotes damaged text
+            return Inspection(damage=_text(error.object))
 
 
 @contextmanager
@@ -118,6 +121,8 @@ def _inspect_gallery(db: sqlite3.Connection, path: Path, seal: Seal) -> Inspecti
             f"The gallery {path} has schema {schema}, this program knows schemas up to {len(MIGRATIONS)}; "
             "use the newer version of face_recognition_ros that made it."
         )
+    if missing := _missing_column(db, schema):
+        return Inspection(damage=f"{missing} is missing")
     meta = read_meta(db)
     if wrong := [key for key, kind in _META.items() if not isinstance(meta.get(key), kind)]:
         return Inspection(damage=f"its entry {wrong[0]} is missing")
@@ -138,8 +143,21 @@ def _check_key(stored: str, path: Path, seal: Seal) -> None:
     if not stored:
         raise GalleryError(f"The gallery {path} is not encrypted; open it without a key file.")
     if not seal.encrypts:
-        raise GalleryError(f"The gallery {path} is encrypted; give the key file that it was made with.")
+        raise GalleryError(f"The gallery {path} is encrypted; give the key file that it was made with (gallery_key).")
     raise GalleryError(f"The gallery {path} was encrypted with another key; give the key file that it was made with.")
+
+
+def _missing_column(db: sqlite3.Connection, schema: int) -> str:
+    """The first column that a gallery of that schema has, and this one has not; or an empty string."""
+    with closing(sqlite3.connect(":memory:")) as sound:
+        for statement in (statement for statements in MIGRATIONS[:schema] for statement in statements):
+            sound.execute(statement)
+        tables = [row[0] for row in sound.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        for table in tables:
+            for row in sound.execute(f"PRAGMA table_info({table})"):
+                if not _has(db, table, row[1]):
+                    return f"{table}.{row[1]}"
+    return ""
 
 
 def _wrong_values(db: sqlite3.Connection, seal: Seal, embedding_size: int) -> str:
@@ -147,9 +165,12 @@ def _wrong_values(db: sqlite3.Connection, seal: Seal, embedding_size: int) -> st
     if row := db.execute("PRAGMA foreign_key_check").fetchone():
         return f"an entry of {_text(row[0])} belongs to nothing"
     for table, column in _NUMBERS:
-        strange = f"typeof({column}) NOT IN ('real', 'integer', 'null')"
+        strange = f"typeof({column}) NOT IN ('real', 'integer', 'null') OR abs({column}) >= {LATEST_TIME}"
         if _has(db, table, column) and db.execute(f"SELECT 1 FROM {table} WHERE {strange}").fetchone():
             return f"{table}.{column} is no number"
+    # SQLite passes over the constraints of a file that it may only read.
+    if db.execute("SELECT 1 FROM templates WHERE kind NOT IN ('enrolled', 'observed')").fetchone():
+        return "templates.kind is neither enrolled nor observed"
     for table, key, column in _SEALED:
         if not _has(db, table, column):
             continue

@@ -44,16 +44,15 @@ def undo_last(rows: Rows) -> str:
         raise GalleryError("There is nothing to undo in the gallery.")
     undone, operation, detail = last[0], last[1], _unsealed(rows, last[0], last[2])
     sentence = _sentence(rows, operation, detail)
+    newcomers = [identity_id for identity_id, former in detail["former"].items() if former is None]
     for identity_id, former in detail["former"].items():
-        if former is None:
-            rows.delete(identity_id)
-        elif "created" in former:
-            rows.insert(identity_id, **former)
-        else:
-            rows.update(identity_id, **former)
+        if former is not None:
+            (rows.insert if "created" in former else rows.update)(identity_id, **former)
     for identity_id, templates in detail.get("moved", {}).items():
         rows.move(templates, identity_id)
     rows.remove(detail.get("added", []))
+    for identity_id in newcomers:  # last: what had been moved to them is out of their hands
+        rows.delete(identity_id)
     rows.db.execute("DELETE FROM journal WHERE revision = ?", (undone,))
     record(rows, "undo")
     rows.mark_traces()
@@ -63,15 +62,13 @@ def undo_last(rows: Rows) -> str:
 def strike_out(rows: Rows, people: set[str]) -> None:
     """Removes all that the journal says of these people, and of anybody who was merged into them."""
     gone = set(people)
-    entries = rows.db.execute(
-        f"SELECT revision, operation, detail FROM journal WHERE {_UNDOABLE} ORDER BY revision DESC"
-    )
-    for revision, operation, sealed in entries.fetchall():  # newest first: it finds who was merged into an absorbed one
+    entries = rows.db.execute(f"SELECT revision, detail FROM journal WHERE {_UNDOABLE} ORDER BY revision DESC")
+    for revision, sealed in entries.fetchall():  # newest first: it finds who was merged into an absorbed one
         detail = _unsealed(rows, revision, sealed)
         concerned = detail["former"].keys()
         if gone.isdisjoint(concerned):
             continue
-        if operation == "merge":
+        if detail.get("moved"):
             gone.update(concerned)
         others = {person: former for person, former in detail["former"].items() if person not in gone}
         if others:  # of an import: it can still be undone for them
@@ -88,12 +85,13 @@ def _sentence(rows: Rows, operation: str, detail: dict[str, Any]) -> str:
         return f"Undid an import: {added} people are gone again, {len(former) - added} have lost what it brought them."
     (first, state), *more = former.items()
     name = rows.find(first).name
+    again = "".join(f", and {one['name']!r} is a stranger again" for _, one in more if one)
     if state is None:
-        return f"Undid the enrolment of {name!r}, who is no longer in the gallery."
+        return f"Undid the enrolment of {name!r}, who is no longer in the gallery{again}."
     if operation == "enroll" and "name" in state:
-        return f"Undid the enrolment of {name!r}, who is {state['name']!r} again."
+        return f"Undid the enrolment of {name!r}, who is {state['name']!r} again{again}."
     if operation == "enroll":
-        return f"Undid an enrolment of {name!r}: {len(detail['added'])} of the templates removed."
+        return f"Undid an enrolment of {name!r}: {len(detail['added'])} of the templates removed{again}."
     if operation == "rename":
         return f"Undid a renaming: {name!r} is {state['name']!r} again."
     if operation == "consent":

@@ -16,8 +16,8 @@ logger = logging.getLogger(__name__)
 
 _CHANGES = 10
 _BYTES_PER_CHANGE = 64 * 1024
-"""A copy is made after so many changes, or the file's size over so many bytes if that is more: a change then costs no
-more than writing that many bytes, however large the gallery is."""
+"""A copy is made after the first change, and then after so many, or the file's size over so many bytes if that is more:
+a change then costs no more than writing that many bytes, however large the gallery is."""
 
 
 class LastGood:
@@ -58,7 +58,7 @@ class LastGood:
         if self._path:
             with contextlib.suppress(sqlite3.Error, OSError):
                 size = pragma(db, "page_count") * pragma(db, "page_size")
-                if present_revision(db) - self._copied >= max(_CHANGES, size // _BYTES_PER_CHANGE):
+                if not self._copied or present_revision(db) - self._copied >= max(_CHANGES, size // _BYTES_PER_CHANGE):
                     self._copy(db, self._path)
 
     def after_removal(self, db: sqlite3.Connection) -> str:
@@ -84,6 +84,19 @@ class LastGood:
             draft_of(path).replace(copy_of(path))
             if durable:
                 sync_folder(path.parent)
+
+
+def gallery_file(path: Path | str) -> Path:
+    """The file itself that a path means, from wherever and through links: log and copies lie beside it, and only there.
+
+    Raises GalleryError for a name that is no text, which SQLite cannot take.
+    """
+    file = os.path.realpath(path)
+    try:
+        file.encode()
+    except UnicodeEncodeError:
+        raise GalleryError(f"The gallery's path {file!r} is no UTF-8 text; give another one.") from None
+    return Path(file)
 
 
 def copy_of(path: Path) -> Path:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from face_recognition_ros.errors import SettingsError, UnknownIdentityError
+from face_recognition_ros.errors import SettingsError, StaleRevisionError, UnknownIdentityError
 from face_recognition_ros.gallery.index import PrototypeIndex
 from face_recognition_ros.gallery.matcher import Matcher
 from face_recognition_ros.gallery.scrutiny import (
@@ -247,9 +247,14 @@ class Learner:
         return ""
 
     def _apply_remember(self, proposal: Remember) -> str:
-        if not is_distinct(together(proposal.looks), self._matcher.refresh(), self._calibration):
+        index = self._matcher.refresh()
+        revision = index.revision
+        if not is_distinct(together(proposal.looks), index, self._calibration):
             return "A stranger is not remembered: by now the gallery has somebody who looks like that."
-        self._store.remember(proposal.looks, self._clock() + self.options.unknown_max_age)
+        try:
+            self._store.remember(proposal.looks, self._clock() + self.options.unknown_max_age, revision)
+        except StaleRevisionError as error:  # whoever is still there is proposed again
+            return str(error)
         return ""
 
     def _apply_postpone(self, proposal: Postpone) -> str:

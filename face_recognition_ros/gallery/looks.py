@@ -27,12 +27,13 @@ _POSES = (
 )
 """What to ask for, and the yaw and pitch in degrees that follow; halfway there is another pose already."""
 _REMEDIES = {
+    "certainty": "Come closer and look at the camera, please.",
     "size": "Come closer, please.",
     "sharpness": "Hold still for a moment, please.",
     "yaw": "Turn your face towards the camera, please.",
     "pitch": "Look straight ahead at the camera, please.",
     "roll": "Hold your head upright, please.",
-    "exposure": "Find a place with more even light, please.",
+    "exposure": "Find a place with better light, please.",
     "alignment": "Turn your face towards the camera, please.",
 }
 

@@ -68,6 +68,8 @@ class FrameDecisions:
     revision: int
     """Of the gallery that was used."""
     decisions: tuple[Decision, ...]
+    gone: frozenset[str] = frozenset()
+    """Ids of who has left the gallery since the frame before: no look that was taken for them may count any more."""
 
 
 class Matcher:
@@ -112,7 +114,7 @@ class Matcher:
 
     def decide_batch(self, tracks: Sequence[Looks]) -> FrameDecisions:
         """Who the people on these tracks are, each by itself."""
-        return self._decide(tracks, self.options)
+        return replace(self._decide(tracks, self.options), gone=self._index.take_gone())
 
     def _decide(self, tracks: Sequence[Looks], options: MatcherOptions) -> FrameDecisions:
         index = self.refresh()

@@ -8,24 +8,25 @@ from collections.abc import Iterable
 from face_recognition_ros.errors import GalleryError
 
 MAX_NAME_LENGTH = 100
-_IDENTITY_ID = re.compile(r"p-[0-9a-f]{12}")
+IDENTITY_ID = re.compile(r"p-[0-9a-f]{12}")
+"""What an identity id looks like; no name does."""
 _GENERATED = re.compile(r"stranger ([1-9][0-9]{0,17})")
 
 
 def clean_name(name: str) -> str:
     """The name as it is stored: Unicode NFC, no blanks around it.
 
-    Raises GalleryError where it is empty, too long, holds control characters, or could be taken for an identity id or
-    a generated name.
+    Raises GalleryError where nothing of it can be seen, it is too long, holds control characters, or could be taken for
+    an identity id or a generated name.
     """
     cleaned = unicodedata.normalize("NFC", name).strip()
-    if not cleaned:
+    if all(unicodedata.category(character) in ("Cf", "Zs") for character in cleaned):
         raise GalleryError("A person's name must not be empty.")
     if len(cleaned) > MAX_NAME_LENGTH:
         raise GalleryError(f"A person's name may have up to {MAX_NAME_LENGTH} characters; this one has {len(cleaned)}.")
     if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in cleaned):
         raise GalleryError(f"The name {cleaned!r} holds control characters; use letters, digits and punctuation.")
-    if _IDENTITY_ID.fullmatch(name_key(cleaned)):
+    if IDENTITY_ID.fullmatch(name_key(cleaned)):
         raise GalleryError(f"The name {cleaned!r} reads like an identity id; choose another one.")
     if generated_number(cleaned) is not None:
         raise GalleryError(f"The name {cleaned!r} is of those that remembered strangers are given; choose another one.")

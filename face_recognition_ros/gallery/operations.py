@@ -1,21 +1,23 @@
 """What can be done to the gallery: each function is one change, made in a transaction and written to the journal."""
 
+import hashlib
 import math
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from face_recognition_ros.errors import GalleryError
+from face_recognition_ros.errors import GalleryError, StaleRevisionError
 from face_recognition_ros.gallery.journal import FIELDS, former_state, record, strike_out
 from face_recognition_ros.gallery.names import clean_name
 from face_recognition_ros.gallery.rows import Rows
+from face_recognition_ros.gallery.schema import LATEST_TIME
 from face_recognition_ros.gallery.templates import Template
 from face_recognition_ros.types import Identity
 
 
 def enroll(
     rows: Rows, name: str, templates: Sequence[Template], identity_id: str | None, consent: str | None,
-    expires: float | None,
+    expires: float | None, absorb: Iterable[str],
 ) -> Identity:  # fmt: skip
     """See GalleryStore.enroll."""
     if not templates:
@@ -31,11 +33,16 @@ def enroll(
             given = {**_naming(rows, person, clean_name(name)), **given}
         given = {field: value for field, value in given.items() if value != getattr(person, field)}
         person_id, former = person.identity_id, former_state(person, given)
+    strangers = [rows.find(stranger) for stranger in dict.fromkeys(absorb)]
+    if wrong := [one.name for one in strangers if not one.remembered or one.identity_id == person_id]:
+        raise GalleryError(f"{wrong[0]!r} is no remembered stranger, whom an enrolment could absorb; merge the two.")
+    moved = {stranger.identity_id: _take_over(rows, person_id, stranger) for stranger in strangers}
     added = rows.add(person_id, "enrolled", templates)
-    if person is not None and not added and not given:
+    if person is not None and not (added or given or moved):
         return person  # all of it was there
     rows.update(person_id, **given)
-    record(rows, "enroll", former={person_id: former}, added=added)
+    absorbed = {stranger.identity_id: former_state(stranger) for stranger in strangers}
+    record(rows, "enroll", former={person_id: former, **absorbed}, added=added, moved=moved)
     return rows.find(person_id)
 
 
@@ -52,13 +59,16 @@ def observe(rows: Rows, identity_id: str, templates: Iterable[Template], replaci
     return rows.find(person.identity_id)
 
 
-def remember(rows: Rows, templates: Sequence[Template], expires: float | None) -> Identity:
+def remember(rows: Rows, templates: Sequence[Template], expires: float | None, revision: int | None) -> Identity:
     """See GalleryStore.remember."""
+    if revision not in (None, rows.revision):
+        raise StaleRevisionError(f"Nobody is remembered: the gallery has changed since revision {revision}.")
     if not templates:
         raise GalleryError("There is no template to remember a stranger by; at least one is needed.")
     _check_expiry(rows, expires)
-    stranger = new_identity_id()
-    rows.insert(stranger, rows.now, name=rows.new_stranger_name(), remembered=True, expires=expires)
+    name = rows.new_stranger_name()
+    stranger = founded_id(name, templates)
+    rows.insert(stranger, rows.now, name=name, remembered=True, expires=expires)
     rows.add(stranger, "enrolled", templates)
     record(rows, "remember")
     return rows.find(stranger)
@@ -97,9 +107,7 @@ def merge(rows: Rows, keep: str, absorb: str) -> Identity:
     kept, absorbed = rows.find(keep), rows.find(absorb)
     if kept.identity_id == absorbed.identity_id:
         raise GalleryError(f"{kept.name!r} cannot be merged with itself; name two people.")
-    moved = [template.template_id for template in rows.templates(absorbed.identity_id)]
-    rows.move(moved, kept.identity_id)
-    rows.delete(absorbed.identity_id)
+    moved = _take_over(rows, kept.identity_id, absorbed)
     changes = {field: value for field, value in _together(kept, absorbed).items() if value != getattr(kept, field)}
     rows.update(kept.identity_id, **changes)
     former = {kept.identity_id: former_state(kept, changes), absorbed.identity_id: former_state(absorbed)}
@@ -143,6 +151,20 @@ def new_identity_id() -> str:
     return f"p-{uuid.uuid4().hex[:12]}"
 
 
+def founded_id(name: str, templates: Iterable[Template]) -> str:
+    """Follows from a generated name, which is never given twice, and the founding looks: a replay gives it again."""
+    looks = b"".join(template.embedding.astype("<f4").tobytes() for template in templates)
+    return f"p-{hashlib.sha256(name.encode() + looks).hexdigest()[:12]}"
+
+
+def _take_over(rows: Rows, identity_id: str, absorbed: Identity) -> list[int]:
+    """Makes all templates of the absorbed one the other's, and removes the absorbed; returns the templates' ids."""
+    moved = [template.template_id for template in rows.templates(absorbed.identity_id)]
+    rows.move(moved, identity_id)
+    rows.delete(absorbed.identity_id)
+    return moved
+
+
 def _naming(rows: Rows, person: Identity, name: str) -> dict[str, Any]:
     """FIELDS of a person who gets that name; a stranger becomes somebody who stays."""
     holder = rows.holder(name)
@@ -169,6 +191,8 @@ def _together(kept: Identity, absorbed: Identity) -> dict[str, Any]:
 
 
 def _check_expiry(rows: Rows, expires: float | None) -> None:
+    if expires is not None and LATEST_TIME <= expires < math.inf:
+        raise GalleryError("Nobody can expire later than the year 9999; without a time they never do.")
     if expires is not None and not rows.now < expires < math.inf:
         raise GalleryError(
             f"The time at which somebody expires must lie in the future (now it is {rows.now:.0f} seconds since the "

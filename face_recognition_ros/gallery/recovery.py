@@ -11,7 +11,7 @@ from pathlib import Path
 
 from face_recognition_ros.errors import GalleryError
 from face_recognition_ros.gallery.inspection import Inspection, inspect, reason
-from face_recognition_ros.gallery.last_good import copy_of, draft_of, locked, read_revision
+from face_recognition_ros.gallery.last_good import copy_of, draft_of, gallery_file, locked, read_revision
 from face_recognition_ros.gallery.sealing import PlainSeal, Seal, sync_folder
 
 
@@ -62,7 +62,7 @@ def restore(path: Path, seal: Seal | None = None) -> RestoreReport:
 
     What was there is set aside. Raises GalleryError where the gallery is healthy or the copy is missing or damaged.
     """
-    seal = seal or PlainSeal()
+    path, seal = gallery_file(path), seal or PlainSeal()
     with _guarded(path) as draft:
         _refuse_healthy(path, seal)
         found = _inspect_copy(path, seal)
@@ -82,6 +82,7 @@ def start_empty(path: Path, seal: Seal | None = None) -> RestoreReport:
 
     Raises GalleryError where the gallery is healthy.
     """
+    path = gallery_file(path)
     with _guarded(path):
         _refuse_healthy(path, seal or PlainSeal())
         _set_aside(path, with_copy=True)

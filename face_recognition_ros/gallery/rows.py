@@ -1,5 +1,6 @@
 """The gallery's tables in one transaction: rows in and out, sealed on the way, nobody among them who has expired."""
 
+import math
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -49,7 +50,10 @@ class Rows:
 
     def find(self, id_or_name: str) -> Identity:
         """The person of that id or name; raises UnknownIdentityError where there is nobody."""
-        found = self.identities("i.id = ? OR i.name_key = ?", id_or_name, self.seal.digest(name_key(id_or_name)))
+        try:
+            found = self.identities("i.id = ? OR i.name_key = ?", id_or_name, self.seal.digest(name_key(id_or_name)))
+        except UnicodeEncodeError:  # bytes of a command line that are no text
+            found = []
         if not found:
             raise UnknownIdentityError(nobody_called(id_or_name, (person.name for person in self.identities())))
         return found[0]
@@ -152,6 +156,8 @@ class Rows:
             embedding = self.unit(template.embedding).tobytes()
             if embedding in known:
                 continue
+            if not math.isfinite(template.quality):
+                raise GalleryError(f"A template's quality must be a finite number, not {template.quality}.")
             known.add(embedding)
             self.db.execute(
                 "INSERT INTO templates (id, identity_id, kind, quality, created, embedding, source)"

@@ -1,5 +1,8 @@
 """The statements that make a gallery's tables, and bring those of older galleries up to date."""
 
+LATEST_TIME = 253_402_300_800
+"""Seconds since the epoch at which the year 10000 begins: no time in a gallery is as late, so each has a date."""
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",

@@ -13,7 +13,7 @@ from face_recognition_ros.gallery import exchange, operations
 from face_recognition_ros.gallery.database import open_database, open_reader
 from face_recognition_ros.gallery.inspection import reason
 from face_recognition_ros.gallery.journal import REVISIONS_KEPT, undo_last
-from face_recognition_ros.gallery.last_good import LastGood
+from face_recognition_ros.gallery.last_good import LastGood, gallery_file
 from face_recognition_ros.gallery.names import name_key
 from face_recognition_ros.gallery.rows import Rows, erase_traces, has_traces
 from face_recognition_ros.gallery.sealing import PlainSeal, Seal
@@ -47,9 +47,9 @@ class GalleryStore:
         self._seal = seal
         self._last_good = LastGood(path)
         self._lock = threading.Lock()
-        # Frames follow the changes while somebody exports a large gallery; one in memory has but one connection.
-        self._follower = connection if path is None else open_reader(path)
-        self._following = self._lock if path is None else threading.Lock()
+        # Nobody who reads waits for an export or a change of a large gallery; one in memory has but one connection.
+        self._reader = connection if path is None else open_reader(path)
+        self._reading = self._lock if path is None else threading.Lock()
 
     @classmethod
     def open(
@@ -61,7 +61,7 @@ class GalleryStore:
         seal: what everything that says who somebody is passes through; None stores it as it is. clock: seconds since
         the epoch. Raises GalleryError where the file is damaged, no gallery, another network's, or sealed otherwise.
         """
-        path = None if path is None else Path(path)
+        path = None if path is None else gallery_file(path)
         seal = seal or PlainSeal()
         store = cls(open_database(path, model_id, embedding_size, seal), path, model_id, embedding_size, seal, clock)
         store._settle()  # a process may have been killed between removing and erasing
@@ -73,8 +73,8 @@ class GalleryStore:
         with self._lock:
             self._last_good.update(self._connection)
             self._connection.close()
-        with self._following:
-            self._follower.close()
+        with self._reading:
+            self._reader.close()
 
     def __enter__(self) -> Self:
         return self
@@ -82,10 +82,14 @@ class GalleryStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def check_in_place(self) -> None:
+        """Raises GalleryError where the file was moved, replaced or deleted since it was opened."""
+        self._last_good.check_in_place()
+
     @property
     def revision(self) -> int:
         """Grows with every change, whichever process made it; 0 for a new gallery."""
-        with self._transaction("follow") as rows:
+        with self._transaction("read") as rows:
             return rows.revision
 
     @property
@@ -118,23 +122,24 @@ class GalleryStore:
 
         Only who has changed is read, unless the revision is not one of this gallery's latest REVISIONS_KEPT.
         """
-        with self._transaction("follow") as rows:
+        with self._transaction("read") as rows:
             if revision is None or not rows.revision - REVISIONS_KEPT <= revision <= rows.revision:
                 return Changes(rows.revision, True, rows.people(), ())
             return Changes(rows.revision, False, rows.people(revision), rows.gone_since(revision))
 
     def enroll(
         self, name: str, templates: Sequence[Template], identity_id: str | None = None, consent: str | None = None,
-        expires: float | None = None,
+        expires: float | None = None, absorb: Sequence[str] = (),
     ) -> Identity:  # fmt: skip
         """Adds templates to the person of that id, or of that name, or to a new person of that name.
 
         With an identity_id the name is looked at for a remembered stranger only, who gets it as by `rename`. consent:
         what the person agreed to; expires: when to forget, in seconds since the epoch, in the future; None leaves each
-        as it is. What is stored already is not stored twice; where nothing is new, nothing is changed.
+        as it is. absorb: remembered strangers who are this person, merged into her in the same change. What is stored
+        already is not stored twice; where nothing is new, nothing is changed.
         """
         with self._change() as rows:
-            return operations.enroll(rows, name, templates, identity_id, consent, expires)
+            return operations.enroll(rows, name, templates, identity_id, consent, expires, absorb)
 
     def observe(self, identity_id: str, templates: Iterable[Template], replacing: Sequence[int] = ()) -> Identity:
         """Adds templates that were learned in passing, and removes those of that kind whose ids are given.
@@ -145,13 +150,14 @@ class GalleryStore:
         with self._change() as rows:
             return operations.observe(rows, identity_id, templates, replacing)
 
-    def remember(self, templates: Sequence[Template], expires: float | None) -> Identity:
+    def remember(self, templates: Sequence[Template], expires: float | None, revision: int | None = None) -> Identity:
         """Adds a stranger under a generated name that is never given twice; the templates count as enrolled.
 
-        expires: when to forget, in seconds since the epoch, in the future; None: never. No undo step.
+        expires: when to forget, in seconds since the epoch, in the future; None: never. No undo step. Raises
+        StaleRevisionError where the gallery is not at that revision any more: another process may have been first.
         """
         with self._change() as rows:
-            return operations.remember(rows, templates, expires)
+            return operations.remember(rows, templates, expires, revision)
 
     def postpone(self, identity_id: str, expires: float) -> None:
         """Sets when a remembered stranger is forgotten, in seconds since the epoch, in the future. No undo step."""
@@ -222,7 +228,7 @@ class GalleryStore:
         It has no journal and starts at revision 0. It appears at once, complete and on disk. Raises GalleryError where
         there is a file already.
         """
-        with self._transaction("read") as rows:
+        with self._transaction("export") as rows:
             return exchange.export_people(rows, Path(path), self.model_id)
 
     def import_from(self, path: Path | str, merge_names: bool = False) -> ImportReport:
@@ -254,10 +260,9 @@ class GalleryStore:
             self._settle()
 
     @contextmanager
-    def _transaction(self, purpose: Literal["follow", "read", "change"]) -> Iterator[Rows]:
-        """Holds the lock and a transaction: all of it or nothing reaches the file."""
-        following = purpose == "follow"
-        lock, db = (self._following, self._follower) if following else (self._lock, self._connection)
+    def _transaction(self, purpose: Literal["read", "export", "change"]) -> Iterator[Rows]:
+        """Holds a lock and a transaction: all of it or nothing reaches the file."""
+        lock, db = (self._reading, self._reader) if purpose == "read" else (self._lock, self._connection)
         with lock:
             try:
                 if purpose == "change":

@@ -116,18 +116,29 @@ class Model:
         return f"stranger {self.strangers}"
 
     def enroll(
-        self, name: str, numbers: list[int], wanted: str | None, consent: str | None, seconds: int | None
-    ) -> None:
+        self, name: str, numbers: list[int], wanted: str | None, consent: str | None, seconds: int | None,
+        absorb: str | None = None,
+    ) -> None:  # fmt: skip
         named = wanted is None or self.people[self.find(wanted)].remembered
         if named and GENERATED.fullmatch(name):
             raise RefusedError
         who, expires = self.holder(name) if wanted is None else self.find(wanted), self.time(seconds)
+        other = None if absorb is None else self.find(absorb)
+        if other is not None and (other == who or not self.people[other].remembered):
+            raise RefusedError
+        concerned = {other} - {None}
         if who is None:
             who = self.new_id()
             self.people[who] = Person(name, False, consent or "", expires)
+            release = self.absorb(who, other)
             self.add(who, numbers, False)
             self.revision += 1
-            self.past.append(({who}, lambda model: model.people.pop(who) and None))
+
+            def vanish(model: Model) -> None:
+                release(model)
+                model.people.pop(who)
+
+            self.past.append(({who} | concerned, vanish))
             return
         person = self.people[who]
         before = copy.deepcopy(person)
@@ -138,16 +149,32 @@ class Model:
         person.consent = person.consent if consent is None else consent
         person.expires = person.expires if expires is None else expires
         changed = person.changed_since(before)
+        release = self.absorb(who, other)
         added = self.add(who, numbers, False)
-        if not added and not changed:
+        if not added and not changed and other is None:
             return
 
         def back(model: Model) -> None:
+            release(model)
             model.people[who].drop(added)
             vars(model.people[who]).update(changed)
 
         self.revision += 1
-        self.past.append(({who}, back))
+        self.past.append(({who} | concerned, back))
+
+    def absorb(self, who: str, other: str | None) -> Callable[["Model"], None]:
+        """Gives one the templates of the other, who is no more; returns what takes it back."""
+        if other is None:
+            return lambda model: None
+        gone = self.people.pop(other)
+        tokens = [one.token for one in gone.templates]
+        self.people[who].templates += gone.templates
+
+        def release(model: Model) -> None:
+            moved = model.people[who].drop(tokens)
+            model.people[other] = Person(gone.name, gone.remembered, gone.consent, gone.expires, moved)
+
+        return release
 
     def observe(self, wanted: str, numbers: list[int], replacing: set[int]) -> None:
         who = self.find(wanted)

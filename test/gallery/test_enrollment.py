@@ -6,10 +6,12 @@ import pytest
 
 from face_recognition_ros.errors import EnrollmentError, EnrollmentFailure, GalleryError
 from face_recognition_ros.gallery.calibration import Calibration
-from face_recognition_ros.gallery.enrollment import EnrollmentSession, EnrollmentTerms, enroll_looks
+from face_recognition_ros.gallery.enrollment import DEFAULT_TERMS, EnrollmentSession, EnrollmentTerms, enroll_looks
 from face_recognition_ros.gallery.matcher import Matcher
 from face_recognition_ros.gallery.store import GalleryStore, Template
 from face_recognition_ros.types import FloatArray, IdentityStatus, Quality, QualityMeasure
+
+from .helpers import names
 
 FORCE = EnrollmentTerms(force=True)
 TOO_SMALL = QualityMeasure("size", 30, 0.1, "the face is 30 px wide; come closer, 60 px are needed to enrol")
@@ -194,14 +196,37 @@ def test_a_remembered_stranger_gets_the_name_in_one_change(
     assert replace(again, updated=stranger.updated) == stranger
 
 
-def test_a_stranger_who_resembles_somebody_of_that_name_stays_a_stranger(
+@pytest.mark.parametrize("strangers", [1, 2])
+@pytest.mark.parametrize("terms", [DEFAULT_TERMS, FORCE])
+@pytest.mark.parametrize("known", [False, True])
+def test_whoever_was_enrolled_is_known_however_often_she_was_remembered_as_a_stranger(
+    store: GalleryStore, matcher: Matcher, faces: Any, anna: FloatArray, bert: FloatArray, strangers: int,
+    terms: EnrollmentTerms, known: bool,
+) -> None:  # fmt: skip
+    if known:
+        store.enroll("Anna", faces.as_templates(faces.looks(anna, 3)))
+    other = store.remember(faces.as_templates(bert[None]), expires=4e9)
+    for _ in range(strangers):
+        store.remember(faces.as_templates(faces.looks(anna, 1)), expires=4e9)
+    before, everybody = store.revision, names(store)
+    person = enroll_looks(store, matcher, "Anna", faces.as_templates(faces.looks(anna, 2)), terms).identity
+    assert person is not None
+    assert (person.templates, person.expires) == (3 * known + strangers + 2, None)
+    assert names(store).keys() == {"Anna", other.name}
+    assert matcher.decide_single(anna).status is IdentityStatus.KNOWN
+    assert store.revision == before + 1
+    store.undo()
+    assert names(store) == everybody
+
+
+def test_a_stranger_who_is_somebody_else_stays_one(
     store: GalleryStore, matcher: Matcher, faces: Any, anna: FloatArray
 ) -> None:
-    enroll_looks(store, matcher, "Anna", faces.as_templates(faces.looks(anna, 3)))
-    stranger = store.remember(faces.as_templates(anna[None]), expires=4e9)
-    result = enroll_looks(store, matcher, "Anna", faces.as_templates(faces.looks(anna, 2, noise=0.01)))
-    assert result.identity is not None
-    assert result.identity.templates == 5
+    store.enroll("Anna", faces.as_templates(anna[None]))
+    stranger = store.remember(faces.as_templates(faces.looks(anna, 1, noise=0.15)), expires=4e9)
+    looks = faces.as_templates(faces.looks(anna, 2))
+    assert 0.5 < matcher.decide_single(looks[0].embedding).candidates[1].similarity < 0.8
+    enroll_looks(store, matcher, "Anna", looks)
     assert store.resolve(stranger.identity_id) == stranger
 
 

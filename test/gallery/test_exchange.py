@@ -221,3 +221,31 @@ def test_what_cannot_be_imported_gets_a_sentence(tmp_path: Path, faces: Any) -> 
                 store.import_from(tmp_path / name)
         assert (store.revision, names(store)) == (0, {})
     assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "sentence"),
+    [
+        ("id", "Anna", "'Anna' is no identity id"),
+        ("name", "p-0123456789ab", "reads like an identity id"),
+        ("name", "", "must not be empty"),
+        ("name", "stranger 7", "remembered strangers"),
+    ],
+)
+def test_nobody_comes_who_could_be_taken_for_somebody_else(
+    tmp_path: Path, faces: Any, column: str, value: str, sentence: str
+) -> None:
+    with GalleryStore.open(None, "net-a", SIZE) as source:
+        source.enroll("Mallory", faces.templates(1))
+        source.export_to(tmp_path / "bent.db")
+    with sqlite3.connect(tmp_path / "bent.db") as bent:
+        if column == "id":
+            bent.execute("UPDATE identities SET id = ?", (value,))
+            bent.execute("UPDATE templates SET identity_id = ?", (value,))
+        else:
+            bent.execute("UPDATE identities SET name = ?, name_key = ?", (value.encode(), value))
+    with GalleryStore.open(None, "net-a", SIZE) as store:
+        store.enroll("Anna", faces.templates(1))
+        with pytest.raises(GalleryError, match=f"Nobody was imported from .*bent.db: .*{sentence}"):
+            store.import_from(tmp_path / "bent.db")
+        assert names(store) == {"Anna": 1}

@@ -106,6 +106,23 @@ def test_remembered_strangers_are_counted_apart(store: GalleryStore, faces: Any)
     assert (index.people, index.strangers) == (2, 0)
 
 
+def test_who_has_gone_is_told_once(store: GalleryStore, faces: Any) -> None:
+    anna, bob, cleo = (store.enroll(name, faces.templates(1)).identity_id for name in ("Anna", "Bob", "Cleo"))
+    index = index_of(store)
+    assert index.take_gone() == set()
+    store.forget("Anna")
+    store.merge("Bob", "Cleo")
+    index.update(store)
+    assert index.take_gone() == {anna, cleo}
+    assert index.take_gone() == set()
+    index.drop_expired(now=1e12)
+    assert index.take_gone() == set(), "nobody of them expires"
+    store.set_consent(bob, "", expires=store.clock() + 60)
+    index.update(store)
+    index.drop_expired(now=store.clock() + 61)
+    assert index.take_gone() == {bob}
+
+
 def test_an_empty_gallery_finds_nobody(store: GalleryStore, faces: Any) -> None:
     index = index_of(store)
     assert index.search(faces.people(3), 5).hits == ((), (), ())

@@ -1,6 +1,7 @@
 """Learning in passing: what is proposed, what is refused, and that nobody's looks end up with somebody else."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -522,7 +523,10 @@ def test_a_strangers_crops_are_kept_where_they_can_be() -> None:
     assert len(plain.strangers()) == 1
 
 
-def test_two_processes_on_one_file_do_not_remember_twice(tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_once", [False, True])
+def test_two_processes_on_one_file_do_not_remember_twice(
+    tmp_path: Path, at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     people = People(0)
     robots = [Robot(REMEMBERING), Robot(REMEMBERING)]
     for robot in robots:
@@ -532,7 +536,16 @@ def test_two_processes_on_one_file_do_not_remember_twice(tmp_path: Path) -> None
     visit = people.person()
     proposals = [robot.watch({1: look})[1] for look in people.looks(visit, 3) for robot in robots]
     first, second = proposals[-2:]
-    assert robots[0].learner.apply(first) == ()
+    if at_once:
+        remember = robots[1].store.remember
+
+        def overtaken(*arguments: Any) -> Any:
+            assert robots[0].learner.apply(first) == ()
+            return remember(*arguments)
+
+        monkeypatch.setattr(robots[1].store, "remember", overtaken)
+    else:
+        assert robots[0].learner.apply(first) == ()
     assert len(robots[1].learner.apply(second)) == 1
     assert len(robots[1].strangers()) == 1
     for robot in robots:

@@ -4,7 +4,9 @@ from face_recognition_ros.errors import GalleryError
 from face_recognition_ros.gallery.names import clean_name, name_key, nobody_called
 
 
-@pytest.mark.parametrize("name", ["", "  \t ", "a" * 101, "An\nna", "An\x00na", "An\u2028na", "p-0123456789ab"])
+@pytest.mark.parametrize(
+    "name", ["", "  \t ", "\u200b\u00a0", "a" * 101, "An\nna", "An\x00na", "An\u2028na", "p-0123456789ab"]
+)
 def test_a_bad_name_is_refused_with_a_sentence(name: str) -> None:
     with pytest.raises(GalleryError, match=r"name .*\.$"):
         clean_name(name)

@@ -160,8 +160,11 @@ def test_who_has_expired_is_returned_by_nothing_and_forgotten_by_the_next_change
         assert (store.revision, store.next_expiry) == (6, None)
 
 
-@pytest.mark.parametrize("expires", [999.0, 1000.0, math.inf, math.nan])
-def test_an_expiry_must_lie_in_the_future(faces: Any, expires: float) -> None:
+@pytest.mark.parametrize(
+    ("expires", "sentence"),
+    [(value, "must lie in the future") for value in (999.0, 1000.0, math.inf, math.nan)] + [(3e11, "the year 9999")],
+)
+def test_an_expiry_must_be_a_time_to_come(faces: Any, expires: float, sentence: str) -> None:
     store = GalleryStore.open(None, "net-a", SIZE, clock=Clock())
     anna = store.enroll("Anna", faces.templates(1))
     for refused in (
@@ -170,7 +173,7 @@ def test_an_expiry_must_lie_in_the_future(faces: Any, expires: float) -> None:
         lambda: store.set_consent("Anna", "", expires),
         lambda: store.postpone(anna.identity_id, expires),
     ):
-        with pytest.raises(GalleryError, match="must lie in the future"):
+        with pytest.raises(GalleryError, match=sentence):
             refused()
     assert store.list_identities() == [anna]
 
@@ -182,3 +185,34 @@ def test_consent_is_kept_and_left_alone_where_none_is_given(store: GalleryStore,
     assert (anna.consent, anna.expires) == ("for today", later)
     anna = store.set_consent("Anna", "for good", None)
     assert (anna.consent, anna.expires) == ("for good", None)
+
+
+def test_a_stranger_who_was_absorbed_comes_back_by_undo_and_is_forgotten_with_the_person(
+    store: GalleryStore, faces: Any
+) -> None:
+    stranger = store.remember(faces.templates(2), expires=4e9)
+    anna = store.enroll("Anna", faces.templates(1), absorb=[stranger.identity_id])
+    assert names(store) == {"Anna": 3}
+    assert store.undo() == (
+        "Undid the enrolment of 'Anna', who is no longer in the gallery, and 'stranger 1' is a stranger again."
+    )
+    assert names(store) == {stranger.name: 2}
+    anna = store.enroll("Anna", faces.templates(1), absorb=[stranger.identity_id])
+    for wrong in (anna.identity_id, store.enroll("Bob", faces.templates(1)).identity_id):
+        with pytest.raises(GalleryError, match="is no remembered stranger"):
+            store.enroll("Anna", faces.templates(1), absorb=[wrong])
+    store.forget("Anna")
+    store.undo()
+    assert names(store) == {}
+    with pytest.raises(GalleryError, match="nothing to undo"):
+        store.undo()
+
+
+def test_the_id_of_a_stranger_follows_from_the_founding_looks_and_is_never_given_twice(faces: Any) -> None:
+    looks, others = faces.templates(3), faces.templates(3)
+    with GalleryStore.open(None, "net-a", SIZE) as first, GalleryStore.open(None, "net-a", SIZE) as second:
+        founded = first.remember(looks, None)
+        assert second.remember(looks, None).identity_id == founded.identity_id
+        first.forget(founded.identity_id)
+        again, other = first.remember(looks, None), second.remember(others, None)
+    assert len({founded.identity_id, again.identity_id, other.identity_id}) == 3

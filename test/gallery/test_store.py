@@ -73,6 +73,13 @@ def test_what_is_no_unit_vector_is_refused(store: GalleryStore, embedding: np.nd
     assert store.revision == 0
 
 
+@pytest.mark.parametrize("quality", [np.nan, np.inf])
+def test_a_quality_that_is_no_number_is_refused(store: GalleryStore, faces: Any, quality: float) -> None:
+    with pytest.raises(GalleryError, match="quality must be a finite number"):
+        store.enroll("Anna", [Template(faces.people(1)[0], quality)])
+    assert store.revision == 0
+
+
 def test_enrolling_nothing_is_refused(store: GalleryStore) -> None:
     with pytest.raises(GalleryError, match="at least one"):
         store.enroll("Anna", [])
@@ -83,6 +90,8 @@ def test_people_are_found_by_id_and_name_and_missing_ones_explained(store: Galle
     assert store.resolve(hanna.identity_id) == store.resolve("hanna") == hanna
     with pytest.raises(UnknownIdentityError, match="Did you mean 'Hanna'"):
         store.resolve("Hana")
+    with pytest.raises(UnknownIdentityError, match="udcff"):
+        store.resolve("Hanna\udcff")
 
 
 def test_a_refused_change_leaves_no_trace(store: GalleryStore, faces: Any) -> None:
@@ -170,6 +179,24 @@ def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path) -> 
             assert len(found) - (acknowledged + 1) in (0, 1)  # at most the one that was on its way
             assert set(found.values()) == {2}  # nobody is half there
             assert store.revision == len(found)
+
+
+def test_nobody_who_reads_waits_for_a_change(tmp_path: Path, faces: Any) -> None:
+    with GalleryStore.open(tmp_path / "gallery.db", "net-a", SIZE) as store:
+        anna = store.enroll("Anna", faces.templates(1))
+        answers: list[object] = []
+
+        def read() -> None:
+            answers.extend((store.revision, store.snapshot()[1], store.resolve("Anna"), store.next_expiry))
+            answers.extend((store.identity_templates(anna.identity_id), store.changes_since(0).changed))
+
+        reader = threading.Thread(target=read)
+        with store._transaction("change"):
+            reader.start()
+            reader.join(timeout=30)
+            assert answers[:4] == [1, [anna], anna, None]
+        reader.join()
+    assert len(answers) == 6
 
 
 def test_a_snapshot_is_the_revision_and_everybody_by_name(store: GalleryStore, faces: Any) -> None:

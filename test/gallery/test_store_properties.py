@@ -84,7 +84,8 @@ class StoreAgainstModel(RuleBasedStateMachine):
         self.exports: list[tuple[Path, Model]] = []
         self.constant, self.seldom = Follower(), Follower()
         # The model is asked first and counts its people; the store gives the newest the same id.
-        self.patch = mock.patch.object(operations, "new_identity_id", side_effect=lambda: f"p-{self.model.ids:012x}")
+        newest = mock.Mock(side_effect=lambda *_: f"p-{self.model.ids:012x}")
+        self.patch = mock.patch.multiple(operations, new_identity_id=newest, founded_id=newest)
         self.patch.start()
         self.open()
 
@@ -154,14 +155,18 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
     @rule(
         name=st.sampled_from(NAMES * 2 + ("stranger 1",)), numbers=NUMBERS, who=st.none() | WHO,
-        consent=st.none() | st.sampled_from(["", "yes"]), seconds=SECONDS,
+        consent=st.none() | st.sampled_from(["", "yes"]), seconds=SECONDS, other=st.none() | WHO,
     )  # fmt: skip
-    def enroll(self, name: str, numbers: list[int], who: int | None, consent: str | None, seconds: int | None) -> None:
+    def enroll(
+        self, name: str, numbers: list[int], who: int | None, consent: str | None, seconds: int | None,
+        other: int | None = None,
+    ) -> None:  # fmt: skip
         templates, expires = list(map(template, numbers)), self.model.time(seconds)
         person = None if who is None else self.pick(who)
+        absorb = None if other is None else self.pick(other)
         self.both(
-            lambda model: model.enroll(name, numbers, person, consent, seconds),
-            lambda: self.store.enroll(name, templates, person, consent, expires),
+            lambda model: model.enroll(name, numbers, person, consent, seconds, absorb),
+            lambda: self.store.enroll(name, templates, person, consent, expires, [absorb] if absorb else ()),
         )
 
     @rule(who=WHO.map(lambda who: who | 1), numbers=NUMBERS, replace=st.booleans())
