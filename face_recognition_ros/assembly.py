@@ -1,6 +1,7 @@
 """Builds a Recognizer and its gallery from settings: the only place that knows the concrete classes."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from face_recognition_ros.detection import DetectorOptions, create_detector
 from face_recognition_ros.detection.detector import FaceDetector
 from face_recognition_ros.embedding import FaceEmbedder
+from face_recognition_ros.errors import BackendError
 from face_recognition_ros.gallery.calibration import Calibration
 from face_recognition_ros.gallery.learning import Learner, LearnerOptions
 from face_recognition_ros.gallery.matcher import Matcher, MatcherOptions
@@ -24,7 +26,7 @@ from face_recognition_ros.recognizer import Recognizer
 from face_recognition_ros.runtime import BackendChoice, create_session
 from face_recognition_ros.settings import Settings
 from face_recognition_ros.tracking import FaceTracker, TrackerOptions
-from face_recognition_ros.types import CROP_SIZE
+from face_recognition_ros.types import CROP_SIZE, ByteArray, Detection, FloatArray
 
 RELEASED_NETWORK = "face_embedding"
 """Name of the embedding network that comes with the package."""
@@ -33,7 +35,7 @@ SWAP_FALSE_ACCEPT_RATE = 0.02
 """A look contradicts its track unless it resembles it more than all but this part of pairs of strangers do."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Assembly:
     """All that recognises faces with one gallery. Close it when done."""
 
@@ -46,6 +48,28 @@ class Assembly:
     model_id: str
     backend: BackendChoice
     embedder: FaceEmbedder
+    tracker: FaceTracker
+    lacks_networks: bool = False
+    """Whether they were given up: then every frame raises BackendError, until they are loaded again."""
+
+    def give_up_networks(self) -> None:
+        """Leaves networks and tracks to a thread that hangs in them; may be called while that thread uses them."""
+        self.tracker = self.tracker.successor()
+        missing = MissingNetworks(self.backend)
+        self.recognizer = Recognizer(missing, missing, self.tracker, self.matcher, quality_limits(self.settings))
+        self.lacks_networks = True
+
+    def load_networks(self) -> None:
+        """Puts networks that are loaded anew in the place of those in use; gallery and tracks stay as they are.
+
+        To be called by the thread that uses the recognizer. Raises as `assemble` does, and then nothing has changed.
+        """
+        detector = build_detector(self.settings)
+        embedder, backend = build_embedder(self.settings)
+        warm_up(detector, embedder)
+        self.embedder, self.backend = embedder, backend
+        self.recognizer = Recognizer(detector, embedder, self.tracker, self.matcher, quality_limits(self.settings))
+        self.lacks_networks = False
 
     def close(self) -> None:
         """Closes the gallery and the embedding network; may be called twice."""
@@ -61,11 +85,26 @@ class Assembly:
         self.close()
 
 
-def assemble(settings: Settings) -> Assembly:
+@dataclass(frozen=True, slots=True)
+class MissingNetworks:
+    """Stands where detector and embedder were: raises BackendError for every picture."""
+
+    backend: BackendChoice
+    """Of those that were there."""
+    name: str = "none"
+
+    def detect(self, frame: ByteArray) -> list[Detection]:
+        raise BackendError("The networks hung, and are not loaded again yet.")
+
+    def embed(self, crops: ByteArray) -> FloatArray:
+        raise BackendError("The networks hung, and are not loaded again yet.")
+
+
+def assemble(settings: Settings, clock: Callable[[], float] = time.time) -> Assembly:
     """Loads the networks, opens the gallery and connects the stages.
 
-    Raises ModelError, BackendError, GalleryError or SettingsError with a sentence that says what is wrong and what
-    would be right; nothing stays open then.
+    clock: seconds since the epoch, for all that the gallery dates. Raises ModelError, BackendError, GalleryError or
+    SettingsError with a sentence that says what is wrong and what would be right; nothing stays open then.
     """
     detector = build_detector(settings)
     with ExitStack() as undo:
@@ -73,16 +112,18 @@ def assemble(settings: Settings) -> Assembly:
         undo.callback(embedder.close)
         description = embedder.description
         calibration = Calibration.from_dict(description.calibration)
-        store = open_gallery(settings, description.model_id, description.embedding_size)
+        store = open_gallery(settings, description.model_id, description.embedding_size, clock)
         undo.callback(store.close)
         matcher = Matcher(store, calibration, matcher_options(settings))
         encode_crop = encode_png if settings.store_crops else None
-        learner = Learner(store, matcher, learner_options(settings), encode_crop=encode_crop)
+        learner = Learner(store, matcher, learner_options(settings), clock, encode_crop)
         tracker = FaceTracker(tracker_options(settings, calibration))
         recognizer = Recognizer(detector, embedder, tracker, matcher, quality_limits(settings))
         warm_up(detector, embedder)
         undo.pop_all()
-    return Assembly(settings, recognizer, store, matcher, calibration, learner, description.model_id, backend, embedder)
+    return Assembly(
+        settings, recognizer, store, matcher, calibration, learner, description.model_id, backend, embedder, tracker
+    )
 
 
 def build_detector(settings: Settings) -> FaceDetector:
@@ -114,15 +155,17 @@ def build_embedder(settings: Settings) -> tuple[FaceEmbedder, BackendChoice]:
     return FaceEmbedder(session), backend
 
 
-def open_gallery(settings: Settings, model_id: str, embedding_size: int) -> GalleryStore:
+def open_gallery(
+    settings: Settings, model_id: str, embedding_size: int, clock: Callable[[], float] = time.time
+) -> GalleryStore:
     """The gallery file that the settings name (~ is expanded, its folder is made), or one in memory for no file.
 
     With a gallery_key it is encrypted; where there is no gallery yet, a key file that is not there is made as well.
     """
     if not settings.gallery:
-        return GalleryStore.open(None, model_id, embedding_size)
+        return GalleryStore.open(None, model_id, embedding_size, clock=clock)
     path = Path(settings.gallery).expanduser()
-    return GalleryStore.open(path, model_id, embedding_size, gallery_seal(settings, create=not path.exists()))
+    return GalleryStore.open(path, model_id, embedding_size, gallery_seal(settings, create=not path.exists()), clock)
 
 
 def gallery_seal(settings: Settings, create: bool = False) -> Seal:

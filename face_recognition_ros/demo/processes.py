@@ -33,7 +33,12 @@ def isolated_environment() -> dict[str, str]:
         "MALLOC_MMAP_THRESHOLD_": "268435456",
         "MALLOC_TRIM_THRESHOLD_": "536870912",
     }
-    return variables | {"FASTRTPS_DEFAULT_PROFILES_FILE": str(share_folder() / "config" / "fastdds.xml")}
+    return dict([*variables.items(), transport_profile()])
+
+
+def transport_profile() -> tuple[str, str]:
+    """Name and value of the variable that makes large images travel through shared memory without loss."""
+    return "FASTRTPS_DEFAULT_PROFILES_FILE", str(share_folder() / "config" / "fastdds.xml")
 
 
 def share_folder() -> Path:

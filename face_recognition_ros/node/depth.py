@@ -56,7 +56,7 @@ def depth_metres(message: Any) -> FloatArray:
     """A depth image as (H, W) float32 metres, NaN where nothing was measured; raises ImageError for a malformed one."""
     if message.encoding not in _ENCODINGS:
         supported = ", ".join(_ENCODINGS)
-        raise ImageError(f"depth: the encoding {message.encoding!r} is not supported; use one of {supported}.")
+        raise ImageError(f"depth: the encoding {message.encoding[:40]!r} is not supported; use one of {supported}.")
     kind, unit = _ENCODINGS[message.encoding]
     metres = rows_view(message, np.dtype(kind), 1, "depth")[..., 0].astype(np.float32) * np.float32(unit)
     return np.where(np.isfinite(metres) & (metres > 0), metres, np.float32(np.nan))

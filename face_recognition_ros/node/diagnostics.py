@@ -23,6 +23,10 @@ SILENCE = 2.0
 """Seconds without an image after which the node warns."""
 
 
+COUNTS = ("received", "answered", "dropped", "malformed", "failed", "restarts")
+"""What is counted since activation."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measurements:
     """What the statistics hold at one moment."""
@@ -37,6 +41,8 @@ class Measurements:
     malformed: int
     failed: int
     """Since activation: images that arrived, were answered, were replaced by newer ones, were refused, met an error."""
+    restarts: int
+    """How often the networks were loaded anew since, after a failure."""
     recently_malformed: int
     recently_failed: int
     """Within the window."""
@@ -97,6 +103,17 @@ class StreamStatistics:
             self._last_failure = reason
             self._failed.add(now)
 
+    def network_failed(self, now: float, reason: str) -> None:
+        """Something failed that was not about an image."""
+        with self._lock:
+            self._last_failure = reason
+            self._failed.add(now)
+
+    def networks_loaded(self) -> None:
+        """They were loaded anew, after a failure."""
+        with self._lock:
+            self._counts["restarts"] += 1
+
     def image_answered(self, now: float, timings: Mapping[str, float]) -> None:
         """Takes the seconds that each stage took."""
         with self._lock:
@@ -119,7 +136,7 @@ class StreamStatistics:
                 last_failure=self._last_failure,
                 silence=now - self._last_image,
                 latencies={stage: _percentiles(window) for stage, window in self._latencies.items() if window.entries},
-                **{name: self._counts[name] for name in ("received", "answered", "dropped", "malformed", "failed")},
+                **{name: self._counts[name] for name in COUNTS},
             )
 
 
@@ -145,31 +162,38 @@ class Facts:
     """Backend, model and gallery in use; the gallery is read only when its revision is another than before."""
 
     def __init__(self, assembly: Assembly) -> None:
+        self._assembly = assembly
         self._store = assembly.store
         self._revision = -1
         self._counts: dict[str, str] = {}
-        backend, settings = assembly.backend, assembly.settings
-        key = settings.gallery_key if assembly.store.path else ""
-        self._fixed = {
-            "backend": backend.used,
-            "backend asked for": backend.requested,
-            "backend reason": backend.reason,
-            "runtime": assembly.embedder.backend,
-            "model": assembly.model_id,
+        key = assembly.settings.gallery_key if assembly.store.path else ""
+        self._gallery = {
             "gallery": str(assembly.store.path or "in memory"),
             "gallery encryption": f"AES-256-GCM, key in {key}" if key else "none",
         }
 
     def read(self) -> dict[str, str]:
         """All of them; the reason instead of the gallery's where it cannot be read."""
+        fixed = self._networks() | self._gallery
         try:
             if self._store.revision != self._revision:
                 self._revision, identities = self._store.snapshot()
                 self._counts = gallery_counts(self._revision, identities)
             expiry = self._store.next_expiry
         except FaceRecognitionError as error:
-            return self._fixed | {"gallery error": str(error)}
-        return self._fixed | self._counts | {"gallery next expiry": "never" if expiry is None else utc(expiry)}
+            return fixed | {"gallery error": str(error)}
+        return fixed | self._counts | {"gallery next expiry": "never" if expiry is None else utc(expiry)}
+
+    def _networks(self) -> dict[str, str]:
+        """They may have been loaded anew."""
+        backend = self._assembly.backend
+        return {
+            "backend": backend.used,
+            "backend asked for": backend.requested,
+            "backend reason": backend.reason,
+            "runtime": self._assembly.embedder.backend,
+            "model": self._assembly.model_id,
+        }
 
 
 def gallery_counts(revision: int, identities: Sequence[Identity]) -> dict[str, str]:
@@ -245,6 +269,7 @@ def _values(measured: Measurements) -> dict[str, str]:
         "last malformed image": measured.last_malformed,
         "images failed": str(measured.failed),
         "last failure": measured.last_failure,
+        "network restarts": str(measured.restarts),
     }
     for stage, (median, p95) in measured.latencies.items():
         values[f"{stage} p50 (ms)"] = f"{1e3 * median:.2f}"

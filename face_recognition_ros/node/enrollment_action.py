@@ -25,7 +25,6 @@ from face_recognition_ros.node.image_conversion import image_to_bgr
 from face_recognition_ros.node.inference import Submit
 from face_recognition_ros.recognizer import FrameResult
 from face_recognition_ros.settings import Settings
-from face_recognition_ros.types import Identity
 
 PATIENCE = 2.0
 """Seconds for which a look is awaited that differs; less where half of the time would not be enough for all looks."""
@@ -60,18 +59,24 @@ class EnrollmentAction:
         node: Node,
         assembly: Assembly,
         submit: Submit,
+        store: Submit,
         settings: Callable[[], Settings],
         on_change: Callable[[], None],
     ) -> None:
-        """settings: those in force. on_change: called when somebody was stored; must not raise."""
+        """submit: for what needs the networks. store: for what waits for the disk, in one order with other changes.
+
+        settings: those in force. on_change: called when somebody was stored; must not raise.
+        """
         self._node = node
         self._assembly = assembly
         self._submit = submit
+        self._store = store
         self._settings = settings
         self._on_change = on_change
         self._busy = False
         self._name = ""
         self._abandoned = ""
+        self._storing = False
         self._live: _LiveGoal | None = None
         self._server = ActionServer(
             node, Enroll, "~/enroll", self._execute, cancel_callback=self._cancel, result_timeout=RESULT_TIMEOUT
@@ -107,15 +112,19 @@ class EnrollmentAction:
         if self._live is not None:
             self._live.end()
 
-    def forget(self, person: Identity) -> None:
-        """Ends the enrolment of a person who is to be forgotten, if that is the one going on."""
-        if name_key(self._name) == name_key(person.name):
-            self.stop(f"{person.name!r} was not enrolled: somebody asked to forget this person meanwhile.")
+    def forget(self, name: str) -> bool:
+        """Ends the enrolment under that name, if it is the one going on; returns whether it was."""
+        concerned = self._busy and name_key(self._name) == name_key(name)
+        if concerned:
+            self.stop(f"{self._name!r} was not enrolled: somebody asked to forget this person meanwhile.")
+        return concerned
 
     def destroy(self) -> None:
         self._server.destroy()
 
     def _cancel(self, goal: ServerGoalHandle) -> CancelResponse:
+        if self._storing:  # too late: whoever hears that it was cancelled must be able to trust that nothing is stored
+            return CancelResponse.REJECT
         if self._live is not None and self._live.goal is goal:
             self._live.end()
         return CancelResponse.ACCEPT
@@ -125,6 +134,7 @@ class EnrollmentAction:
         if self._busy:
             result.failure = int(EnrollmentFailure.REFUSED)
             result.message = "Another enrolment is going on; wait for its end, or cancel it."
+            result.gallery_revision = self._revision()
             goal.abort()
             return result
         self._busy, self._abandoned = True, ""
@@ -181,7 +191,8 @@ class EnrollmentAction:
         self._require_going_on(goal)
         if reason is not None:
             raise reason
-        return session.finish(assembly.store, assembly.matcher, terms), session.looks_kept
+        finish = partial(session.finish, assembly.store, assembly.matcher, terms)
+        return await self._stored(goal, finish), session.looks_kept
 
     async def _from_images(self, goal: ServerGoalHandle, terms: EnrollmentTerms) -> tuple[EnrollmentResult, int]:
         """What came of it, and the number of looks."""
@@ -208,7 +219,24 @@ class EnrollmentAction:
         if not looks:
             sentence = f"{self._name!r} was not enrolled: no image could be used; {'; '.join(reasons)}."
             raise EnrollmentError(sentence, failures.most_common(1)[0][0])
-        return enroll_looks(assembly.store, assembly.matcher, self._name, looks, terms), len(looks)
+        store = partial(enroll_looks, assembly.store, assembly.matcher, self._name, looks, terms)
+        return await self._stored(goal, store), len(looks)
+
+    async def _stored(self, goal: ServerGoalHandle, store: Callable[[], EnrollmentResult]) -> EnrollmentResult:
+        """Has everything stored while frames go on; from here on the goal can be cancelled no more."""
+        self._require_going_on(goal)
+
+        def unless_abandoned() -> EnrollmentResult:
+            if self._abandoned:  # what was asked to be forgotten before is forgotten first, and may not come back
+                raise EnrollmentError(self._abandoned)
+            return store()
+
+        self._storing = True
+        try:
+            result: EnrollmentResult = await self._store(unless_abandoned)
+        finally:
+            self._storing = False
+        return result
 
     def _template(self, image: Any, source: str) -> Template | FaceRecognitionError:
         """What one picture teaches, or why it teaches nothing; runs in the inference thread."""

@@ -1,6 +1,8 @@
 """The lifecycle node: a camera's images in, names out. It converts, calls the recogniser, and converts back."""
 
+import gc
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +25,7 @@ from face_recognition_ros.node.enrollment_action import EnrollmentAction
 from face_recognition_ros.node.frame_pipeline import FramePipeline
 from face_recognition_ros.node.gallery_keeper import GalleryKeeper
 from face_recognition_ros.node.gallery_services import ChangeHooks, GalleryServices
-from face_recognition_ros.node.inference import InferenceThread, Job
+from face_recognition_ros.node.inference import Job
 from face_recognition_ros.node.parameters import (
     change_validator,
     declare_parameters,
@@ -33,6 +35,7 @@ from face_recognition_ros.node.parameters import (
 from face_recognition_ros.node.picture_services import PictureServices
 from face_recognition_ros.node.publishers import AnswerPublishers, GalleryPublisher
 from face_recognition_ros.node.transitions import answer_invalid_transitions, transition
+from face_recognition_ros.node.watchdog import Watchdog
 from face_recognition_ros.node.worker import Worker
 from face_recognition_ros.recognizer import FrameResult
 from face_recognition_ros.settings import Settings
@@ -61,7 +64,7 @@ class _Active:
 
     topic: str
     statistics: StreamStatistics
-    inference: InferenceThread
+    inference: Watchdog
 
 
 class FaceRecognitionNode(LifecycleNode):
@@ -102,7 +105,7 @@ class FaceRecognitionNode(LifecycleNode):
             undo.callback(gallery.destroy)
             keeper = GalleryKeeper(self, assembly, gallery, worker, self._between_frames)
             undo.callback(keeper.stop)
-            enrollment = EnrollmentAction(self, assembly, self._submit, self._settings, keeper.tell)
+            enrollment = EnrollmentAction(self, assembly, self._submit, worker.submit, self._settings, keeper.tell)
             undo.callback(enrollment.destroy)
             hooks = ChangeHooks(changed=keeper.tell, forgetting=enrollment.forget, forgotten=keeper.forget)
             pictures = PictureServices(self, assembly, self._submit)
@@ -154,6 +157,7 @@ class FaceRecognitionNode(LifecycleNode):
     def _clean_up(self) -> None:
         self._configured = None
         self._undo_configure.close()
+        gc.collect()  # callbacks and what they belong to refer to each other; the networks' memory is wanted back now
 
     def _start_inference(self, configured: _Configured, undo: ExitStack) -> _Active:
         """Starts the inference thread and then opens the subscriptions."""
@@ -162,20 +166,24 @@ class FaceRecognitionNode(LifecycleNode):
         topic = self.resolve_topic_name("image") + ("/compressed" if transport == "compressed" else "")
         statistics = StreamStatistics(time.monotonic())
         depth = DepthBuffer()
-        pipeline = FramePipeline(
-            configured.assembly.recognizer,
-            configured.answers.publish,
-            statistics,
-            depth,
-            self.get_clock(),
-            self.get_logger(),
-            topic,
-            partial(self._frame_answered, configured),
-        )
-        inference = InferenceThread(pipeline.process, statistics.image_dropped, self._wake)
-        inference.start()
-        undo.callback(configured.assembly.learner.reset)
-        undo.callback(configured.assembly.recognizer.reset_tracks)
+        assembly = configured.assembly
+
+        def create_pipeline(on_backend_error: Callable[[], None]) -> FramePipeline:
+            return FramePipeline(
+                lambda frame, stamp: assembly.recognizer.process(frame, stamp),  # whichever it is by then
+                configured.answers.publish,
+                statistics,
+                depth,
+                self.get_clock(),
+                self.get_logger(),
+                topic,
+                partial(self._frame_answered, configured),
+                on_backend_error,
+            )
+
+        inference = Watchdog(assembly, create_pipeline, statistics, self._wake, self.get_logger())
+        undo.callback(assembly.learner.reset)
+        undo.callback(lambda: assembly.recognizer.reset_tracks())
         undo.callback(inference.stop)
 
         def take(message: Any) -> None:
@@ -227,6 +235,8 @@ class FaceRecognitionNode(LifecycleNode):
 
     def _look_after(self) -> None:
         """Once a second, in every state."""
+        if self._active is not None:
+            self._active.inference.look()
         if self._configured is not None:
             self._configured.keeper.look_after()
         self._publish_diagnostics()

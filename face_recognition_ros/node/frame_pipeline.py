@@ -1,19 +1,24 @@
 """One image message through conversion, recognition and publishing; a message that cannot be used stops nothing."""
 
 import re
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from rclpy.clock import Clock
 
-from face_recognition_ros.errors import ImageError
+from face_recognition_ros.errors import BackendError, ImageError
 from face_recognition_ros.node.depth import DepthBuffer
 from face_recognition_ros.node.diagnostics import StreamStatistics
 from face_recognition_ros.node.image_conversion import message_to_bgr
 from face_recognition_ros.node.messages import Locate, nowhere, seconds
 from face_recognition_ros.node.publishers import Publish
-from face_recognition_ros.recognizer import FrameResult, Recognizer
+from face_recognition_ros.recognizer import FrameResult
+from face_recognition_ros.types import ByteArray
+
+Recognize = Callable[[ByteArray, float], FrameResult]
+"""What a frame shows that was taken at those seconds; see Recognizer.process."""
 
 OnResult = Callable[[FrameResult, float], None]
 """Called with what a frame showed, and the seconds of its stamp."""
@@ -24,7 +29,7 @@ class FramePipeline:
 
     def __init__(
         self,
-        recognizer: Recognizer,
+        recognize: Recognize,
         publish: Publish,
         statistics: StreamStatistics,
         depth: DepthBuffer,
@@ -32,9 +37,13 @@ class FramePipeline:
         logger: Any,
         topic: str,
         on_result: OnResult,
+        on_backend_error: Callable[[], None],
     ) -> None:
-        """topic: the images', for error messages. on_result: called after each answer, in the inference thread."""
-        self._recognizer = recognizer
+        """topic: the images', for error messages. on_result: called after each answer, in the inference thread.
+
+        on_backend_error: called there after each frame that a network refused.
+        """
+        self._recognize = recognize
         self._publish = publish
         self._statistics = statistics
         self._depth = depth
@@ -42,19 +51,44 @@ class FramePipeline:
         self._logger = logger
         self._topic = topic
         self._on_result = on_result
+        self._on_backend_error = on_backend_error
         self._reported: set[str] = set()
+        self._settling = threading.Lock()
+        self._settled = True
+        self._given_up = False
 
     def process(self, message: Any) -> None:
         """Answers a sensor_msgs/Image or CompressedImage; counts and reports one that cannot be answered."""
+        self._settled = False
         try:
             self._answer(message)
         except ImageError as error:
-            self._statistics.image_malformed(time.monotonic(), str(error))
-            self._report(f"Images are refused. {error}")
+            if self._settle():
+                self._statistics.image_malformed(time.monotonic(), str(error))
+                self._report(f"Images are refused. {error}")
         except Exception as error:  # whatever one frame meets, the next one deserves its chance
+            if not self._settle():
+                return
             sentence = f"{type(error).__name__}: {error}"
             self._statistics.image_failed(time.monotonic(), sentence)
             self._report(f"An image could not be processed. {sentence}")
+            if isinstance(error, BackendError):
+                self._on_backend_error()
+
+    def give_up(self, reason: str) -> None:
+        """Counts the frame that is in work as failed, as its thread hangs; nothing that comes of it is published.
+
+        May be called by any thread.
+        """
+        self._given_up = True
+        if self._settle():
+            self._statistics.image_failed(time.monotonic(), reason)
+
+    def _settle(self) -> bool:
+        """Whether the frame in work is still to be counted: each is counted once, by whoever comes first."""
+        with self._settling:
+            first, self._settled = not self._settled, True
+            return first
 
     def _answer(self, message: Any) -> None:
         started = time.perf_counter()
@@ -63,8 +97,10 @@ class FramePipeline:
         # A camera that does not stamp its images would let no track ever end; the time of arrival serves as well.
         stamped = seconds(message.header.stamp)
         stamp = stamped or self._now()
-        result = self._recognizer.process(frame, stamp)
+        result = self._recognize(frame, stamp)
         recognized = time.perf_counter()
+        if self._given_up:
+            return
         locate = self._locate(stamp, frame.shape[1], frame.shape[0]) if result.faces else nowhere
         self._publish(message.header, frame, result, locate)
         published = time.perf_counter()
@@ -76,8 +112,9 @@ class FramePipeline:
         }
         if stamped:
             timings["stamp to answer"] = self._now() - stamped
-        self._statistics.image_answered(time.monotonic(), timings)
-        self._on_result(result, stamp)
+        if self._settle():
+            self._statistics.image_answered(time.monotonic(), timings)
+            self._on_result(result, stamp)
 
     def _locate(self, stamp: float, width: int, height: int) -> Locate:
         try:

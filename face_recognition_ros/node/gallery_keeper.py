@@ -69,6 +69,7 @@ class GalleryKeeper:
         if self._expiring:
             return
         try:
+            self._assembly.store.check_in_place()
             due = self._assembly.store.next_expiry
         except FaceRecognitionError as error:
             self._complain(str(error))
@@ -97,6 +98,8 @@ class GalleryKeeper:
             await self._worker.submit(lambda: self._assembly.learner.apply(proposals))
         except FaceRecognitionError as error:
             self._complain(str(error))
+        except Exception as error:  # it would end the executor, and the node with it
+            self._complain(f"Learning in passing failed for a reason that nobody expected: {error!r}.")
         else:
             self.tell()
 
@@ -106,6 +109,8 @@ class GalleryKeeper:
             await self.forget([person.identity_id for person in expired])
         except FaceRecognitionError as error:
             self._complain(str(error))
+        except Exception as error:  # likewise
+            self._complain(f"Forgetting who has expired failed for a reason that nobody expected: {error!r}.")
         else:
             if expired:
                 self._node.get_logger().info(f"{len(expired)} of the gallery had expired and are forgotten")

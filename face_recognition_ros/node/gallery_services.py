@@ -10,8 +10,9 @@ from face_recognition_msgs import srv
 from rclpy.node import Node
 from rclpy.task import Future
 
-from face_recognition_ros.errors import GalleryError
+from face_recognition_ros.errors import GalleryError, UnknownIdentityError
 from face_recognition_ros.gallery.store import GalleryStore
+from face_recognition_ros.node.diagnostics import utc
 from face_recognition_ros.node.messages import identity_message
 from face_recognition_ros.node.services import ServiceGroup
 from face_recognition_ros.types import Identity
@@ -23,8 +24,8 @@ class ChangeHooks:
 
     changed: Callable[[], None]
     """After each change, and after one that failed half-way."""
-    forgetting: Callable[[Identity], None]
-    """Before a person is removed."""
+    forgetting: Callable[[str], bool]
+    """Before a person is removed, with the name: returns whether that has ended an enrolment."""
     forgotten: Callable[[Sequence[str]], Awaitable[None]]
     """After the removal, with the ids: returns when nothing of them is used any more, not even by work in flight."""
 
@@ -98,7 +99,7 @@ class GalleryServices:
         consent = request.consent.strip()
         person = await self._change(lambda: self._store.set_consent(request.identity, consent, expires))
         agreed = f"agreed to {person.consent!r}" if person.consent else "agreed to nothing that is noted"
-        until = "for good" if expires is None else f"for {request.expires_after:g} s"
+        until = "for good" if expires is None else f"until {utc(expires)}"
         return f"{person.name!r} {agreed}, and is remembered {until}."
 
     async def _purge_observed(self, request: srv.PurgeObserved.Request, response: srv.PurgeObserved.Response) -> str:
@@ -107,13 +108,22 @@ class GalleryServices:
         return f"{response.removed} template(s){of_whom} that were learned in passing are removed."
 
     async def _forget(self, request: srv.Forget.Request, response: srv.Forget.Response) -> str:
+        if request.all_unknown == bool(request.identity):
+            raise GalleryError("Give either identity, an id or name, or all_unknown: true; nobody was forgotten.")
+        # Whoever is being enrolled may not be in the gallery yet.
+        ended = bool(request.identity) and self._hooks.forgetting(request.identity)
         if request.all_unknown:
             everybody = await self._in_background(self._store.list_identities)
             people = [person for person in everybody if person.remembered]
         else:
-            people = [await self._in_background(lambda: self._store.resolve(request.identity))]
+            try:
+                people = [await self._in_background(lambda: self._store.resolve(request.identity))]
+            except UnknownIdentityError:
+                if ended:
+                    return f"The enrolment of {request.identity!r} is ended; nobody of that name was in the gallery."
+                raise
         for person in people:
-            self._hooks.forgetting(person)
+            self._hooks.forgetting(person.name)
         try:
             if request.all_unknown:
                 people = await self._in_background(self._store.forget_strangers)
@@ -155,7 +165,7 @@ def file_path(text: str) -> Path:
     try:
         path = Path(text).expanduser()
     except RuntimeError as error:  # ~ of a user who does not exist
-        raise GalleryError(f"The path {text!r} cannot be used: {error}.") from error
+        raise GalleryError(f"The path {text!r} cannot be used: {str(error).rstrip('.')}.") from error
     if not path.is_absolute():
         raise GalleryError(
             f"The path {text!r} is not absolute: the node does not know your folder. Give it from / or ~ on."

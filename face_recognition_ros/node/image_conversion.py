@@ -15,6 +15,12 @@ from face_recognition_ros.types import ByteArray
 MAX_SIDE = 16_384
 """Widest or highest image that is looked at, in pixels; OpenCV's warps end at twice that."""
 
+LONGEST_NAME = 40
+"""Characters of an encoding or format that are repeated in an error."""
+
+MAX_COMPRESSED_PIXELS = 2**26
+"""Most pixels that are unpacked, 200 MB of them: a few bytes may claim to hold billions."""
+
 _Pixels = npt.NDArray[Any]
 
 
@@ -89,25 +95,53 @@ def image_to_bgr(message: Any, topic: str = "image") -> ByteArray:
 
 
 def compressed_to_bgr(message: Any, topic: str = "image/compressed") -> ByteArray:
-    """A sensor_msgs/CompressedImage (JPEG, PNG or whatever else OpenCV reads) as (H, W, 3) uint8 BGR.
+    """A sensor_msgs/CompressedImage, JPEG or PNG, as (H, W, 3) uint8 BGR.
 
-    Raises ImageError where the data is empty, cut short, or no picture.
+    Raises ImageError where the data is empty, cut short, no picture, or claims more than MAX_COMPRESSED_PIXELS.
     """
     data = np.frombuffer(message.data, np.uint8)
     if data.size == 0:
-        raise ImageError(f"{topic}: a compressed image (format {message.format!r}) without data.")
+        raise ImageError(f"{topic}: a compressed image (format {_short(message.format)}) without data.")
     if is_cut_short(data.tobytes()):
         raise ImageError(f"{topic}: a JPEG of {data.size} bytes is cut short: it has no end marker.")
+    size = claimed_size(data.tobytes())
+    if size is None:
+        raise ImageError(
+            f"{topic}: {data.size} bytes of format {_short(message.format)} cannot be decoded; JPEG or PNG is expected."
+        )
+    _check_size(*size, topic)
+    if size[0] * size[1] > MAX_COMPRESSED_PIXELS:
+        raise ImageError(
+            f"{topic}: a compressed image of {size[0]}x{size[1]} pixels; "
+            f"at most {MAX_COMPRESSED_PIXELS} pixels are unpacked."
+        )
     try:
         picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise ImageError(f"{topic}: a compressed image cannot be decoded: {_first_line(error)}.") from error
     if picture is None:
         raise ImageError(
-            f"{topic}: {data.size} bytes of format {message.format!r} cannot be decoded; JPEG or PNG is expected."
+            f"{topic}: {data.size} bytes of format {_short(message.format)} cannot be decoded; they are damaged."
         )
-    _check_size(picture.shape[1], picture.shape[0], topic)
     return np.asarray(picture, np.uint8)
+
+
+def claimed_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height that a JPEG or PNG has by its header; None where it is neither, or has no such header."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n") and data[12:16] == b"IHDR" and len(data) >= 24:
+        return int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+    if not data.startswith(b"\xff\xd8"):
+        return None
+    position = 2  # ITU-T T.81, annex B: segments, each with a marker and its length, up to the frame header's
+    while position + 9 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xFF:  # a fill byte
+            position += 1
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(data[position + 7 : position + 9]), int.from_bytes(data[position + 5 : position + 7])
+        else:
+            position += 2 + int.from_bytes(data[position + 2 : position + 4])
+    return None
 
 
 def is_cut_short(data: bytes) -> bool:
@@ -165,16 +199,21 @@ def _with_cv_bridge(message: Any, topic: str) -> ByteArray:
         from cv_bridge import CvBridge
     except Exception as error:  # an ImportError, or whatever a build against another numpy raises
         raise ImageError(
-            f"{topic}: the encoding {message.encoding!r} is not supported; use one of {', '.join(ENCODINGS)}. "
+            f"{topic}: the encoding {_short(message.encoding)} is not supported; use one of {', '.join(ENCODINGS)}. "
             f"With cv_bridge there are more: apt install ros-jazzy-cv-bridge ({_first_line(error)})."
         ) from error
     try:
         return np.asarray(CvBridge().imgmsg_to_cv2(message, "bgr8"), np.uint8)
     except Exception as error:  # cv_bridge lets errors of several libraries through
         raise ImageError(
-            f"{topic}: cv_bridge cannot convert a {message.encoding!r} image of {message.width}x{message.height} "
+            f"{topic}: cv_bridge cannot convert a {_short(message.encoding)} image of {message.width}x{message.height} "
             f"pixels: {_first_line(error)}."
         ) from error
+
+
+def _short(name: str) -> str:
+    """The name in quotes, or its beginning: the sender may have put anything there."""
+    return repr(name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}...")
 
 
 def _first_line(error: Exception) -> str:

@@ -2,7 +2,8 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rclpy.task import Future
@@ -12,10 +13,33 @@ from face_recognition_ros.errors import FaceRecognitionError
 WAITING_JOBS = 8
 """More jobs than this are refused, so that a flood of requests cannot fill the memory with pictures."""
 
+LIMIT = 5
+"""Seconds that a frame or a job may take; whatever takes longer hangs. See Watchdog."""
+
 Job = Callable[[], Any]
 
 Submit = Callable[[Job], Future]
 """Has a job done by the inference thread, the only one to run networks; raises FaceRecognitionError when inactive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A job that was submitted."""
+
+    job: Job
+    future: Future
+    urgent: bool = False
+    limit: int = LIMIT
+    """Seconds that it may take."""
+
+    def perform(self) -> None:
+        """Does the job; its future gets what came of it."""
+        try:
+            result = self.job()
+        except Exception as error:
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(result)
 
 
 class InferenceThread:
@@ -32,25 +56,71 @@ class InferenceThread:
         self._wake = wake
         self._condition = threading.Condition()
         self._frame: Any = None
-        self._jobs: deque[tuple[Job, Future]] = deque()
-        self._urgent: deque[tuple[Job, Future]] = deque()
+        self._jobs: deque[Task] = deque()
+        self._urgent: deque[Task] = deque()
         self._stopping = False
+        self._given_up = False
+        self._begun = 0
+        self._task: Task | None = None
+        self._working = False
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Finishes what is being worked on and what is urgent, gives up the rest, returns when the thread has ended."""
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    @property
+    def work(self) -> tuple[int, int]:
+        """Number of the frame or job that is being worked on, 0 for none, and the seconds that it may take."""
+        with self._condition:
+            limit = LIMIT if self._task is None else self._task.limit
+            return (self._begun, limit) if self._working else (0, LIMIT)
+
+    def stop(self) -> bool:
+        """Finishes what is being worked on and what is urgent, gives up the rest; whether the thread has ended then.
+
+        It is waited for at most LIMIT seconds.
+        """
         with self._condition:
             self._stopping = True
             self._frame = None
             abandoned = list(self._jobs)
             self._jobs.clear()
             self._condition.notify()
-        for _, future in abandoned:
-            future.set_exception(FaceRecognitionError("The node was deactivated before it got to this request."))
-        self._thread.join()
+        for task in abandoned:
+            task.future.set_exception(FaceRecognitionError("The node was deactivated before it got to this request."))
+        self._thread.join(LIMIT)
+        return not self._thread.is_alive()
+
+    def give_up(self, reason: str) -> tuple[Task, ...]:
+        """Leaves the thread behind, with the frame or job that it works on; returns the jobs that wait for their turn.
+
+        The future of the job that hangs gets a FaceRecognitionError with the reason. A frame that waits is dropped.
+        Should the thread ever come back from its work, it ends and nothing comes of it.
+        """
+        with self._condition:
+            self._given_up = self._stopping = True
+            waiting = (*self._urgent, *self._jobs)
+            self._urgent.clear()
+            self._jobs.clear()
+            dropped, self._frame = self._frame is not None, None
+            hanging, self._task = self._task, None
+            self._condition.notify()
+        if dropped:
+            self._on_drop()
+        if hanging is not None:
+            hanging.future.set_exception(FaceRecognitionError(reason))
+        return waiting
+
+    def take_over(self, tasks: Sequence[Task]) -> None:
+        """Has the jobs done that another thread was given up with."""
+        with self._condition:
+            self._urgent.extend(task for task in tasks if task.urgent)
+            self._jobs.extend(task for task in tasks if not task.urgent)
+            self._condition.notify()
 
     def offer(self, frame: Any) -> None:
         """Takes the frame in place of the one that waits, if any."""
@@ -62,17 +132,17 @@ class InferenceThread:
         if dropped:
             self._on_drop()
 
-    def submit(self, job: Job, urgent: bool = False) -> Future:
+    def submit(self, job: Job, urgent: bool = False, limit: int = LIMIT) -> Future:
         """Has the job done, by turns with frames; the future gets its result or its exception.
 
         urgent: the job is short, is done next whatever waits, and is never one too many. Once it is done, no frame
-        that was begun before it was submitted is in work any more.
+        that was begun before it was submitted is in work any more. limit: seconds that it may take.
         """
         future = Future()
         with self._condition:
             refused = self._stopping or (not urgent and len(self._jobs) >= WAITING_JOBS)
             if not refused:
-                (self._urgent if urgent else self._jobs).append((job, future))
+                (self._urgent if urgent else self._jobs).append(Task(job, future, urgent, limit))
                 self._condition.notify()
         if refused:
             reason = f"The node is stopping, or {WAITING_JOBS} requests are waiting already; try again."
@@ -83,29 +153,38 @@ class InferenceThread:
         job_was_last = False
         while True:
             with self._condition:
+                self._working, self._task = False, None
                 self._condition.wait_for(
                     lambda: self._stopping or self._urgent or self._jobs or self._frame is not None
                 )
-                if self._stopping and not self._urgent:
+                if self._given_up or (self._stopping and not self._urgent):
                     return
                 frame_is_next = self._frame is not None and (job_was_last or not self._jobs) and not self._urgent
                 if frame_is_next:
                     frame, self._frame = self._frame, None
                 else:
-                    job, future = (self._urgent or self._jobs).popleft()
+                    task = self._task = (self._urgent or self._jobs).popleft()
+                self._begun, self._working = self._begun + 1, True
             if frame_is_next:
                 self._process(frame)
                 del frame  # the picture's memory, while waiting for the next one
             else:
-                self._do(job, future)
-                del job, future  # likewise
+                self._do(task)
+                del task  # likewise
             job_was_last = not frame_is_next
 
-    def _do(self, job: Job, future: Future) -> None:
+    def _do(self, task: Task) -> None:
+        result, failure = None, None
         try:
-            result = job()
+            result = task.job()
         except Exception as error:
-            future.set_exception(error)
+            failure = error
+        with self._condition:  # whoever asked has been answered if the thread was given up meanwhile
+            if self._given_up:
+                return
+            self._working, self._task = False, None
+        if failure is not None:
+            task.future.set_exception(failure)
         else:
-            future.set_result(result)
+            task.future.set_result(result)
         self._wake()

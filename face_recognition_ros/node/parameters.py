@@ -45,7 +45,7 @@ def declare_parameters(node: Node) -> None:
         try:
             node.declare_parameter(name, value, descriptor(default, spec))
         except InvalidParameterTypeException as error:
-            raise SettingsError(f"The parameter {name} must be {_type_in_words(default)}: {error}.") from error
+            raise SettingsError(f"The parameter {name} must be {type_in_words(default)}: {error}.") from error
         except InvalidParameterValueException as error:
             raise SettingsError(
                 f"The parameter {name} must lie between {spec.low:g} and {spec.high:g}: {error}."
@@ -128,7 +128,8 @@ def _values(node: Node, names: Any, changes: Sequence[Parameter]) -> dict[str, A
     return {name: list(value) if hasattr(value, "tolist") else value for name, value in values.items()}
 
 
-def _type_in_words(default: Any) -> str:
+def type_in_words(default: Any) -> str:
+    """What values like the default are called in a sentence."""
     if isinstance(default, bool):
         return "true or false"
     if isinstance(default, int):

@@ -11,7 +11,7 @@ from face_recognition_ros.node.image_conversion import message_to_bgr
 from face_recognition_ros.node.inference import Submit
 from face_recognition_ros.node.messages import face_message
 from face_recognition_ros.node.services import ServiceGroup
-from face_recognition_ros.recognizer import FaceView
+from face_recognition_ros.recognizer import FaceView, FrameResult
 from face_recognition_ros.types import ByteArray, Detection, FloatArray
 
 
@@ -33,8 +33,11 @@ class PictureServices:
         self._services.destroy()
 
     async def _recognize(self, request: srv.Recognize.Request, response: srv.Recognize.Response) -> str:
-        recognize = self._assembly.recognizer.recognize
-        result = await self._submit(lambda: recognize(requested_picture(request.image, request.compressed, "image")))
+        def recognize() -> FrameResult:
+            picture = requested_picture(request.image, request.compressed, "image")
+            return self._assembly.recognizer.recognize(picture)
+
+        result = await self._submit(recognize)
         largest_first = sorted(result.faces, key=lambda face: -area(face.detection))
         response.faces = [face_message(face) for face in largest_first]
         response.gallery_revision = result.gallery_revision

@@ -63,17 +63,19 @@ class GalleryPublisher:
         self._publisher = node.create_lifecycle_publisher(GalleryState, "gallery", LATCHED)
         self._published = -1
 
-    def publish(self) -> None:
-        """In any case, as at activation."""
+    def publish(self) -> int:
+        """In any case, as at activation; returns how many identities there are."""
         revision, identities = self._store.snapshot()
         stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(gallery_message(stamp, revision, self._store.model_id, identities))
         self._published = revision
+        return len(identities)
 
     def publish_changes(self) -> None:
         """Only if there is something new, whichever process it came from."""
         if self._store.revision != self._published:
-            self.publish()
+            count = self.publish()
+            self._node.get_logger().info(f"the gallery has changed: revision {self._published}, {count} identities")
 
     def destroy(self) -> None:
         self._node.destroy_lifecycle_publisher(self._publisher)

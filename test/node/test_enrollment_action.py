@@ -29,7 +29,6 @@ from face_recognition_ros.types import (
     Decision,
     Detection,
     FloatArray,
-    Identity,
     IdentityStatus,
     Quality,
     QualityMeasure,
@@ -74,7 +73,16 @@ class Bench:
         )
         self.jobs: list[tuple[Callable[[], Any], Future]] = []
         self.active = True
-        self.action = EnrollmentAction(ros.node, self.assembly, self._submit, Settings, lambda: None)  # type: ignore[arg-type]
+        self.writes: list[tuple[Callable[[], Any], Future]] = []
+        self.disk_is_slow = False
+        self.action = EnrollmentAction(
+            ros.node,
+            self.assembly,
+            self._submit,
+            self._write,
+            Settings,
+            lambda: None,  # type: ignore[arg-type]
+        )
         self.client = ActionClient(ros.robot, Enroll, "face_recognition/enroll")
         self.feedback: list[Enroll.Feedback] = []
         self._stamp = 0.0
@@ -84,6 +92,22 @@ class Bench:
             raise FaceRecognitionError("The node is not active.")
         self.jobs.append((job, Future()))
         return self.jobs[-1][1]
+
+    def _write(self, job: Callable[[], Any]) -> Future:
+        self.writes.append((job, Future()))
+        future = self.writes[-1][1]
+        if not self.disk_is_slow:
+            self.write()
+        return future
+
+    def write(self) -> None:
+        """Does what waits for the disk."""
+        writes, self.writes = self.writes, []
+        for job, future in writes:
+            try:
+                future.set_result(job())
+            except Exception as error:
+                future.set_exception(error)
 
     def close(self) -> None:
         self.client.destroy()
@@ -171,9 +195,8 @@ def bench(ros: Any) -> Iterator[Bench]:
     bench.close()
 
 
-PERSON = Identity("p-1", "Anna", 1, 0.0, 0.0)
 ENDINGS = [
-    (lambda bench: bench.action.forget(PERSON), "somebody asked to forget"),
+    (lambda bench: bench.action.forget("anna"), "somebody asked to forget"),
     (lambda bench: bench.action.stop("It was given up."), "It was given up."),
 ]
 
@@ -266,14 +289,41 @@ def test_an_enrolment_that_is_cancelled_leaves_no_trace_whenever_it_is(
 def test_looks_that_are_all_there_are_not_stored_of_who_is_forgotten_at_that_moment(bench: Bench) -> None:
     handle = bench.start(looks_wanted=1)
     bench.show((4, look(ANNA)))
-    bench.action.forget(PERSON)
+    assert bench.action.forget("anna")
     assert "somebody asked to forget" in bench.failure(handle)[1]
+    assert not bench.action.forget("anna"), "it has ended"
     assert bench.store.revision == 0
+
+
+@pytest.mark.parametrize("images", [[], [PICTURE]], ids=["live", "images"])
+def test_what_is_being_stored_can_be_cancelled_no_more(ros: Any, bench: Bench, images: list[Any]) -> None:
+    bench.disk_is_slow = True
+    handle = bench.send_goal(images=images, looks_wanted=1)
+    bench.do_jobs()
+    if not images:
+        bench.wait_for_feedback()
+        bench.show((4, look(ANNA)))
+    ros.wait_until(lambda: bench.writes, "something to be stored")
+    bench.cancel(handle)
+    assert bench.store.revision == 0
+    bench.write()
+    assert bench.result(handle)[1].success, "the cancelling came too late, and the client was told so"
+    assert bench.store.revision == 1
+
+
+def test_who_is_forgotten_before_the_disk_was_ready_is_not_stored(ros: Any, bench: Bench) -> None:
+    bench.disk_is_slow = True
+    handle = bench.send_goal(images=[PICTURE])
+    bench.do_jobs()
+    ros.wait_until(lambda: bench.writes, "something to be stored")
+    assert bench.action.forget("Anna")
+    bench.write()
+    assert "somebody asked to forget" in bench.failure(handle)[1]
 
 
 def test_forgetting_one_person_does_not_end_the_enrolment_of_another(bench: Bench) -> None:
     handle = bench.send_goal(images=[PICTURE])
-    bench.action.forget(Identity("p-2", "Bert", 1, 0.0, 0.0))
+    assert not bench.action.forget("Bert")
     bench.do_jobs()
     assert bench.result(handle)[1].success
 
@@ -458,6 +508,7 @@ def test_a_second_enrolment_is_refused_and_does_not_disturb_the_first(bench: Ben
     failure, message = bench.failure(bench.send(name="Bert"))
     assert failure is EnrollmentFailure.REFUSED
     assert "Another enrolment is going on" in message
+    assert bench.action.forget("Bert") is False, "whoever was refused"
     bench.show((4, look(ANNA)))
     assert bench.result(first)[1].success
 

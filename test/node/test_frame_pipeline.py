@@ -26,12 +26,13 @@ class Bench:
     def __init__(self) -> None:
         self.stamps: list[float] = []
         self.failure: Exception | None = None
+        self.backend_errors: list[int] = []
         self.published: list[Header] = []
         self.logged: list[str] = []
         self.statistics = StreamStatistics(0.0)
         clock = SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=round(NOW * 1e9)))
         self.pipeline = FramePipeline(
-            SimpleNamespace(process=self._recognize),  # type: ignore[arg-type]
+            self._recognize,
             lambda header, frame, result, locate: self.published.append(header),
             self.statistics,
             DepthBuffer(),
@@ -39,6 +40,7 @@ class Bench:
             SimpleNamespace(error=self.logged.append),
             "/camera",
             lambda result, stamp: None,
+            lambda: self.backend_errors.append(len(self.stamps)),
         )
 
     def _recognize(self, frame: Any, stamp: float) -> FrameResult:
@@ -97,6 +99,7 @@ def test_a_frame_on_which_recognition_fails_is_dropped_and_the_next_one_answered
     measured = bench.statistics.measure(0.0)
     assert (measured.failed, measured.answered, len(bench.logged)) == (2, 1, 1)
     assert measured.last_failure == "BackendError: The GPU is gone."
+    assert len(bench.backend_errors) == 2, "the watchdog hears of each"
 
 
 @pytest.mark.parametrize("subscribers", [0, 1])

@@ -36,6 +36,7 @@ class Bench:
         self.logged: list[str] = []
         self.tasks: list[Any] = []
         self.failure: Exception | None = None
+        self.moved: GalleryError | None = None
         self.next_expiry: float | None = None
         self.proposals: tuple[str, ...] = ()
         node = SimpleNamespace(
@@ -45,6 +46,10 @@ class Bench:
         bench = self
 
         class Store:
+            def check_in_place(self) -> None:
+                if bench.moved:
+                    raise bench.moved
+
             @property
             def next_expiry(self) -> float | None:
                 bench._act("asked")
@@ -98,6 +103,15 @@ def test_a_gallery_that_fails_for_a_moment_is_an_error_for_that_moment_and_is_lo
     assert bench.keeper.complaint == str(LOCKED)
     assert bench.logged == [str(LOCKED)]
     bench.failure = None
+    bench.keeper.look_after()
+    assert bench.keeper.complaint == ""
+
+
+def test_a_gallery_that_was_moved_away_is_an_error_though_it_can_still_be_read(bench: Bench) -> None:
+    bench.moved = GalleryError("The gallery was moved or replaced while it was in use.")
+    bench.keeper.look_after()
+    assert bench.keeper.complaint == str(bench.moved)
+    bench.moved = None
     bench.keeper.look_after()
     assert bench.keeper.complaint == ""
 
@@ -158,6 +172,16 @@ def test_what_is_proposed_is_learned_and_published_later(bench: Bench) -> None:
     assert bench.diary == [("watch", 1.0), ("watch", 2.0)], "nothing is stored between two frames"
     bench.run_tasks()
     assert bench.diary[2:] == [("apply", ("a look",)), "publish"]
+
+
+def test_a_failure_that_nobody_expected_is_a_complaint_and_does_not_end_the_executor(bench: Bench) -> None:
+    bench.proposals, bench.next_expiry = ("a look",), 1.0
+    bench.keeper.watch(FrameResult((), 1), 1.0)
+    bench.keeper.look_after()
+    bench.failure = ValueError("shapes")
+    bench.run_tasks()
+    assert [("shapes" in sentence) for sentence in bench.logged] == [True, True]
+    assert "expired" in bench.keeper.complaint
 
 
 def test_what_is_still_on_its_way_at_the_end_ends_in_silence(bench: Bench) -> None:

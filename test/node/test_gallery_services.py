@@ -12,9 +12,9 @@ from rclpy.task import Future
 
 from face_recognition_ros.errors import GalleryError
 from face_recognition_ros.gallery.store import GalleryStore, Template
+from face_recognition_ros.node.diagnostics import utc
 from face_recognition_ros.node.gallery_services import ChangeHooks, GalleryServices
 from face_recognition_ros.node.worker import Worker
-from face_recognition_ros.types import Identity
 
 SIZE = 64
 
@@ -38,9 +38,10 @@ class Bench:
         )
         self.services = GalleryServices(ros.node, self.store, self.worker.submit, hooks)
 
-    def _forgetting(self, person: Identity) -> None:
-        assert self.store.resolve(person.identity_id), "before the removal"
-        self.diary.append(f"forgetting {person.name}")
+    def _forgetting(self, name: str) -> bool:
+        assert self.store.resolve("Anna"), "before the removal"
+        self.diary.append(f"forgetting {name}")
+        return name == "Newcomer"
 
     async def _forgotten(self, identity_ids: Sequence[str]) -> None:
         here = {person.identity_id for person in self.store.list_identities()}
@@ -84,7 +85,22 @@ def test_forgetting_is_answered_only_when_nothing_is_in_flight_any_more(ros: Any
     assert not bench.services.busy
     assert (answer.result().success, answer.result().forgotten) == (True, 1)
     assert answer.result().gallery_revision == bench.store.revision
-    assert bench.diary == ["forgetting Anna", "forgotten 1 of 1", "changed"]
+    assert bench.diary == ["forgetting anna", "forgetting Anna", "forgotten 1 of 1", "changed"]
+
+
+def test_who_is_only_being_enrolled_is_forgotten_too(bench: Bench) -> None:
+    ended = bench.call(srv.Forget, "forget", identity="Newcomer")
+    assert (ended.success, ended.forgotten) == (True, 0)
+    assert "enrolment of 'Newcomer' is ended" in ended.message
+    assert not bench.call(srv.Forget, "forget", identity="Nobody").success
+
+
+@pytest.mark.parametrize("fields", [{}, {"identity": "Anna", "all_unknown": True}], ids=["nobody", "both"])
+def test_who_is_to_be_forgotten_must_be_clear(bench: Bench, fields: dict[str, Any]) -> None:
+    response = bench.call(srv.Forget, "forget", **fields)
+    assert not response.success
+    assert "either identity" in response.message
+    assert bench.diary == []
 
 
 def test_what_is_in_flight_is_dropped_also_where_the_file_could_not_be_cleaned(
@@ -99,7 +115,7 @@ def test_what_is_in_flight_is_dropped_also_where_the_file_could_not_be_cleaned(
     monkeypatch.setattr(bench.store, "forget", fail)
     response = bench.call(srv.Forget, "forget", identity="Anna")
     assert (response.success, response.message) == (False, "Anna is forgotten, but traces remain.")
-    assert bench.diary == ["forgetting Anna", "forgotten 1 of 1", "changed"]
+    assert bench.diary == ["forgetting Anna", "forgetting Anna", "forgotten 1 of 1", "changed"]
 
 
 def test_all_remembered_strangers_are_forgotten_and_nobody_else(bench: Bench) -> None:
@@ -161,6 +177,7 @@ def test_consent_is_noted_until_it_expires(bench: Bench) -> None:
     (anna,) = bench.store.list_identities()
     assert anna.consent == "aloud"
     assert anna.expires is not None
+    assert noted.message == f"'Anna' agreed to 'aloud', and is remembered until {utc(anna.expires)}."
     for_good = bench.call(srv.SetConsent, "set_consent", identity="Anna", consent="aloud")
     assert for_good.message == "'Anna' agreed to 'aloud', and is remembered for good."
     assert bench.store.resolve("Anna").expires is None
@@ -168,6 +185,8 @@ def test_consent_is_noted_until_it_expires(bench: Bench) -> None:
         refused = bench.call(srv.SetConsent, "set_consent", identity="Anna", consent="x", expires_after=wrong)
         assert not refused.success
         assert "expires_after must be a number of seconds" in refused.message
+    beyond = bench.call(srv.SetConsent, "set_consent", identity="Anna", consent="x", expires_after=1e15)
+    assert "later than the year 9999" in beyond.message
     assert bench.store.resolve("Anna").consent == "aloud"
 
 

@@ -1,0 +1,176 @@
+"""Notices when a network hangs or fails: goes on with another inference thread, and with networks loaded anew."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from rclpy.task import Future
+
+from face_recognition_ros.errors import FaceRecognitionError
+from face_recognition_ros.node.diagnostics import StreamStatistics
+from face_recognition_ros.node.frame_pipeline import FramePipeline
+from face_recognition_ros.node.inference import InferenceThread, Job, Task
+
+LOADING_LIMIT = 60
+"""Seconds that loading the networks may take."""
+
+PAUSE = 5
+"""Seconds that pass before networks that go on failing are loaded once more."""
+
+MOST_HANGING = 3
+"""More threads than this are not left behind: each keeps a processor or a part of the GPU's memory."""
+
+
+class Networks(Protocol):
+    """What is given up when it hangs, and loaded anew."""
+
+    lacks_networks: bool
+
+    def give_up_networks(self) -> None:
+        """Leaves them to the thread that hangs in them."""
+
+    def load_networks(self) -> None:
+        """Loads them anew, in the inference thread; may raise."""
+
+
+class Watchdog:
+    """Has the inference thread of one activation, and after a hang its successor. For the executor's thread only.
+
+    A native call that hangs cannot be ended from outside: its thread, a daemon, is left behind with its networks. What
+    it may still return is not used.
+    """
+
+    def __init__(
+        self,
+        networks: Networks,
+        create_pipeline: Callable[[Callable[[], None]], FramePipeline],
+        statistics: StreamStatistics,
+        wake: Callable[[], None],
+        logger: Any,
+    ) -> None:
+        """create_pipeline: makes the pipeline of a thread; it is given what to call after a network has failed."""
+        self._networks = networks
+        self._create_pipeline = create_pipeline
+        self._statistics = statistics
+        self._wake = wake
+        self._logger = logger
+        self._hanging: list[InferenceThread] = []
+        self._seen, self._looks, self._looks_since_load = 0, 0, PAUSE
+        self._failed = networks.lacks_networks  # since an earlier activation
+        self._pipeline, self._thread = self._start()
+        self._load_if_failed()
+
+    def offer(self, frame: Any) -> None:
+        """Takes the frame in place of the one that waits, if any."""
+        if self._given_up_for_good:
+            self._statistics.image_failed(time.monotonic(), self._verdict)
+        else:
+            self._thread.offer(frame)
+
+    def submit(self, job: Job, urgent: bool = False) -> Future:
+        """As InferenceThread.submit."""
+        if not self._given_up_for_good:
+            return self._thread.submit(job, urgent)
+        task = Task(job, Future(), urgent)
+        self._answer([task], self._verdict)
+        return task.future
+
+    def look(self) -> None:
+        """To be called every second: takes what is still in work after its limit of looks for hanging.
+
+        Looks are counted rather than seconds, as time also passes while the whole process is stopped.
+        """
+        self._looks_since_load += 1
+        work, limit = self._thread.work
+        self._looks = self._looks + 1 if work and work == self._seen else 0
+        self._seen = work
+        if self._looks > limit:
+            self._replace_thread(f"A network has not answered for {limit} s.")
+        elif self._given_up_for_good and not self._too_many_hang:
+            self._pipeline, self._thread = self._start()
+            self._failed = True
+        self._load_if_failed()
+
+    def stop(self) -> None:
+        """Ends the thread, or leaves it behind if it does not end within its time."""
+        if not self._thread.stop():
+            sentence = "The node was deactivated while a network did not answer."
+            self._answer(self._give_up(sentence), sentence)
+
+    @property
+    def _too_many_hang(self) -> bool:
+        self._hanging = [thread for thread in self._hanging if thread.is_alive]
+        return len(self._hanging) >= MOST_HANGING
+
+    @property
+    def _given_up_for_good(self) -> bool:
+        return self._thread in self._hanging
+
+    @property
+    def _verdict(self) -> str:
+        return (
+            f"{MOST_HANGING} threads hang in networks, so no further one is started. "
+            "Restart the node; if it happens again, the backend or its driver is broken."
+        )
+
+    def _start(self) -> tuple[FramePipeline, InferenceThread]:
+        pipeline = self._create_pipeline(self._note_failure)
+        thread = InferenceThread(pipeline.process, self._statistics.image_dropped, self._wake)
+        thread.start()
+        self._seen = self._looks = 0
+        return pipeline, thread
+
+    def _note_failure(self) -> None:
+        """Has the networks loaded anew at the next look; called by the inference thread."""
+        self._failed = True
+
+    def _load_if_failed(self) -> None:
+        if self._failed and self._looks_since_load >= PAUSE and not self._given_up_for_good:
+            self._failed, self._looks_since_load = False, 0
+            self._thread.submit(self._load, urgent=True, limit=LOADING_LIMIT)
+
+    def _load(self) -> None:
+        """Runs in the inference thread, between frames."""
+        try:
+            self._networks.load_networks()
+        except Exception as error:  # it is tried again after the pause
+            sentence = f"The networks could not be loaded anew. {error}"
+            self._statistics.network_failed(time.monotonic(), sentence)
+            self._logger.error(sentence)
+            self._failed = True
+        else:
+            self._statistics.networks_loaded()
+            self._logger.warning("The networks were loaded anew after a failure.")
+
+    def _replace_thread(self, reason: str) -> None:
+        sentence = f"{reason} Its thread is left behind, and the networks are loaded anew."
+        waiting = self._give_up(sentence)
+        if self._too_many_hang:
+            self._logger.error(self._verdict)
+            self._statistics.network_failed(time.monotonic(), self._verdict)
+            self._answer(waiting, self._verdict)
+            return
+        self._pipeline, self._thread = self._start()
+        self._failed, self._looks_since_load = True, PAUSE
+        self._load_if_failed()
+        self._thread.take_over(waiting)
+
+    def _answer(self, tasks: Iterable[Task], reason: str) -> None:
+        """Refuses jobs for which there is no thread; those that are urgent need none, as no frame is in work."""
+        for task in tasks:
+            if task.urgent:
+                task.perform()
+            else:
+                task.future.set_exception(FaceRecognitionError(reason))
+        self._wake()
+
+    def _give_up(self, sentence: str) -> tuple[Task, ...]:
+        """Leaves the thread behind; returns the jobs that waited for it."""
+        self._logger.error(sentence)
+        self._statistics.network_failed(time.monotonic(), sentence)
+        self._pipeline.give_up(sentence)
+        waiting = self._thread.give_up(sentence)
+        self._networks.give_up_networks()
+        self._hanging.append(self._thread)
+        self._wake()
+        return waiting

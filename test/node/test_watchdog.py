@@ -1,0 +1,218 @@
+"""The watchdog: what hangs is given up and replaced, what fails is loaded anew, and nothing waits for ever."""
+
+import threading
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from std_msgs.msg import Header
+
+from face_recognition_ros.errors import BackendError, FaceRecognitionError
+from face_recognition_ros.node.depth import DepthBuffer
+from face_recognition_ros.node.diagnostics import StreamStatistics
+from face_recognition_ros.node.frame_pipeline import FramePipeline
+from face_recognition_ros.node.inference import LIMIT
+from face_recognition_ros.node.messages import bgr_message
+from face_recognition_ros.node.watchdog import LOADING_LIMIT, MOST_HANGING, PAUSE, Watchdog
+from face_recognition_ros.recognizer import FrameResult
+
+DEADLINE = 30.0
+IMAGE = bgr_message(Header(), np.zeros((4, 4, 3), np.uint8))
+
+
+class Bench:
+    """A watchdog over networks that do what is asked for: answer, raise, or hang until they are released."""
+
+    lacks_networks = False
+
+    def __init__(self) -> None:
+        self.mood = "answer"
+        self.loading = "answer"
+        self.loads = 0
+        self.released = threading.Event()
+        self.begun = threading.Semaphore(0)
+        self.loading_begun = threading.Semaphore(0)
+        self.loaded = threading.Semaphore(0)
+        self.published = threading.Semaphore(0)
+        self.logged: list[str] = []
+        self.statistics = StreamStatistics(0.0)
+        log = SimpleNamespace(error=self.logged.append, warning=self.logged.append)
+        self.watchdog = Watchdog(self, self._pipeline, self.statistics, lambda: None, log)
+
+    def _pipeline(self, on_backend_error: Callable[[], None]) -> FramePipeline:
+        return FramePipeline(
+            self._recognize,
+            lambda header, frame, result, locate: self.published.release(),
+            self.statistics,
+            DepthBuffer(),
+            SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=10**9)),
+            SimpleNamespace(error=self.logged.append),
+            "/camera",
+            lambda result, stamp: None,
+            on_backend_error,
+        )
+
+    def _recognize(self, frame: Any, stamp: float) -> FrameResult:
+        self.begun.release()
+        self.obey(self.mood)
+        return FrameResult((), 0, {})
+
+    def obey(self, mood: str) -> None:
+        if mood == "hang":
+            assert self.released.wait(DEADLINE)
+        if mood == "raise":
+            raise BackendError("The GPU is gone.")
+
+    def give_up_networks(self) -> None:
+        self.lacks_networks = True
+
+    def load_networks(self) -> None:
+        self.loads += 1
+        self.loading_begun.release()
+        try:
+            self.obey(self.loading)
+            self.lacks_networks = False
+        finally:
+            self.loaded.release()
+
+    def show(self, mood: str = "answer") -> None:
+        """Offers an image and waits until it is in work."""
+        self.mood = mood
+        self.watchdog.offer(IMAGE)
+        self.wait(self.begun)
+
+    def let_finish(self) -> None:
+        """Returns when what was begun before has been done."""
+        done = threading.Event()
+        self.watchdog.submit(done.set)
+        assert done.wait(DEADLINE)
+
+    def look(self, times: int) -> None:
+        for _ in range(times):
+            self.watchdog.look()
+
+    def wait(self, semaphore: threading.Semaphore) -> None:
+        assert semaphore.acquire(timeout=DEADLINE)
+
+    @property
+    def settled(self) -> tuple[int, int]:
+        """Images answered and failed."""
+        measured = self.statistics.measure(0.0)
+        return measured.answered, measured.failed
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.released.set()
+    bench.watchdog.stop()
+
+
+def hang(bench: Bench) -> None:
+    """One frame hangs and is given up."""
+    bench.show("hang")
+    bench.look(LIMIT + 2)
+
+
+def test_a_frame_is_given_up_after_its_looks_and_the_next_one_is_answered(bench: Bench) -> None:
+    bench.show("hang")
+    bench.look(LIMIT + 1)
+    assert bench.settled == (0, 0)
+    bench.look(1)
+    assert bench.settled == (0, 1)
+    assert "A network has not answered for 5 s." in bench.logged[0]
+    bench.show()
+    bench.wait(bench.published)
+    assert bench.loads == 1
+
+
+def test_what_a_given_up_thread_returns_late_is_not_published_nor_counted(bench: Bench) -> None:
+    hang(bench)
+    (thread,) = bench.watchdog._hanging
+    bench.released.set()
+    thread._thread.join(DEADLINE)
+    assert not thread.is_alive
+    assert not bench.published.acquire(blocking=False)
+    assert bench.settled == (0, 1)
+
+
+def test_a_job_that_hangs_is_answered_and_those_that_wait_are_done_by_the_next_thread(bench: Bench) -> None:
+    begun = threading.Event()
+
+    def job() -> None:
+        begun.set()
+        bench.obey("hang")
+
+    stuck = bench.watchdog.submit(job)
+    assert begun.wait(DEADLINE)
+    done = threading.Event()
+    waiting = [bench.watchdog.submit(lambda: 42), bench.watchdog.submit(done.set, urgent=True)]
+    bench.look(LIMIT + 2)
+    with pytest.raises(FaceRecognitionError, match="has not answered for 5 s"):
+        stuck.result()
+    assert done.wait(DEADLINE)
+    answered = threading.Event()
+    waiting[0].add_done_callback(lambda _: answered.set())
+    assert answered.wait(DEADLINE)
+    assert waiting[0].result() == 42
+    assert bench.settled == (0, 0), "no image failed"
+
+
+def test_a_frame_at_work_for_few_looks_after_a_long_one_is_not_given_up(bench: Bench) -> None:
+    for _ in range(3):
+        bench.released.clear()
+        bench.show("hang")
+        bench.look(LIMIT - 1)
+        bench.released.set()
+        bench.wait(bench.published)
+    bench.look(2)
+    assert bench.logged == []
+
+
+def test_networks_that_raise_are_loaded_anew_but_not_in_every_second(bench: Bench) -> None:
+    bench.show("raise")
+    bench.let_finish()
+    bench.look(1)
+    bench.wait(bench.loaded)
+    bench.show("raise")
+    bench.let_finish()
+    bench.look(PAUSE - 1)
+    assert bench.loads == 1
+    bench.look(1)
+    bench.wait(bench.loaded)
+    assert bench.loads == 2
+
+
+def test_loading_has_more_time_and_is_tried_again(bench: Bench) -> None:
+    bench.loading = "raise"
+    hang(bench)
+    bench.let_finish()
+    bench.loading = "hang"
+    bench.look(PAUSE)
+    for _ in range(2):
+        bench.wait(bench.loading_begun)
+    bench.look(LOADING_LIMIT)
+    assert "The networks could not be loaded anew. The GPU is gone." in bench.logged
+    assert sum("has not answered" in sentence for sentence in bench.logged) == 1
+    bench.look(3)
+    assert sum("has not answered for 60 s" in sentence for sentence in bench.logged) == 1
+
+
+def test_too_many_threads_are_not_left_behind_and_one_that_returns_frees_the_way(bench: Bench) -> None:
+    for _ in range(MOST_HANGING):
+        hang(bench)
+    bench.watchdog.offer(IMAGE)
+    assert bench.settled == (0, MOST_HANGING + 1)
+    assert "Restart the node" in bench.statistics.measure(0.0).last_failure
+    with pytest.raises(FaceRecognitionError, match="Restart the node"):
+        bench.watchdog.submit(lambda: 42).result()
+    assert bench.watchdog.submit(lambda: 42, urgent=True).result() == 42
+    bench.released.set()
+    for thread in bench.watchdog._hanging:
+        thread._thread.join(DEADLINE)
+    bench.look(1)
+    bench.show()
+    bench.wait(bench.published)
