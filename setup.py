@@ -25,6 +25,7 @@ setup(
         NAME: ["py.typed"],
         f"{NAME}.models": ["*.onnx", "*.json", "*.md"],
         f"{NAME}.evaluation": ["*.jinja"],
+        f"{NAME}.replay": ["*.jinja"],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),

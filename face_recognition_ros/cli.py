@@ -13,6 +13,7 @@ from face_recognition_ros.cli_arguments import add_settings, settings_of
 from face_recognition_ros.errors import FaceRecognitionError, SettingsError
 from face_recognition_ros.evaluation import command as evaluation_command
 from face_recognition_ros.gallery_commands import add_gallery, require_gallery
+from face_recognition_ros.replay import command as replay_command
 
 WRONG_USAGE = 2
 """Exit code of argparse for wrong arguments."""
@@ -71,6 +72,10 @@ def build_parser() -> argparse.ArgumentParser:
     gallery_commands.add_commands(commands)
     evaluation_command.add_arguments(
         commands.add_parser("evaluate", help="measure how well the whole pipeline recognises")
+    )
+
+    replay_command.add_arguments(
+        commands.add_parser("replay", help="say who is in a bag, a video or a folder, the same way every time")
     )
 
     demo = commands.add_parser("demo", help="start node and camera and watch them recognise people")
