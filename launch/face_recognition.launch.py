@@ -7,8 +7,12 @@ from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.utilities import make_namespace_absolute, prefix_namespace
+
+from face_recognition_ros.node.parameter_files import check_parameter_file
 
 PACKAGE = "face_recognition_ros"
+NAME = "face_recognition"
 REMAPPED = ("image", "depth", "camera_info", "face_identities")
 
 
@@ -89,20 +93,25 @@ def environment(share: Path) -> list[SetEnvironmentVariable]:
 
 
 def node(context: LaunchContext) -> list[Node]:
-    """The node; an argument that was given goes before what params_file says."""
-    given = {name: context.launch_configurations[name] for name in ("image_transport", "gallery", "autostart")}
-    parameters: dict[str, str | bool] = {name: value for name, value in given.items() if value}
-    for name in ("autostart", "use_sim_time"):
-        if context.launch_configurations[name]:
-            parameters[name] = context.launch_configurations[name] == "true"
+    """The node; an argument that was given goes before what params_file says.
+
+    Raises SettingsError, which launch shows as one sentence, for a file that the node could not be started with.
+    """
+    chosen = context.launch_configurations
+    parameters: dict[str, str | bool] = {name: chosen[name] for name in ("image_transport", "gallery") if chosen[name]}
+    parameters |= {name: chosen[name] == "true" for name in ("autostart", "use_sim_time") if chosen[name]}
+    outer = chosen.get("ros_namespace")  # of a launch file around this one, by PushRosNamespace
+    namespace = make_namespace_absolute(prefix_namespace(outer, chosen["namespace"])) or ""
+    params_file = Path(chosen["params_file"]).expanduser()
+    check_parameter_file(params_file, f"{namespace.rstrip('/')}/{NAME}", parameters)
     return [
         Node(
             package=PACKAGE,
             executable="face_recognition_node",
-            name="face_recognition",
+            name=NAME,
             namespace=LaunchConfiguration("namespace"),
             output="screen",
-            parameters=[LaunchConfiguration("params_file"), parameters],
+            parameters=[str(params_file), parameters],
             remappings=[(name, LaunchConfiguration(name)) for name in REMAPPED],
             arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
         )

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
     ExecuteProcess,
     IncludeLaunchDescription,
+    OpaqueFunction,
     RegisterEventHandler,
 )
 from launch.event_handlers import OnProcessExit
@@ -34,7 +35,14 @@ def generate_launch_description() -> LaunchDescription:
     stop_with_bag = RegisterEventHandler(
         OnProcessExit(target_action=player, on_exit=[EmitEvent(event=Shutdown(reason="the bag has ended"))])
     )
-    return LaunchDescription([*arguments(), recognition, player, stop_with_bag])
+    return LaunchDescription([*arguments(), OpaqueFunction(function=check_bag), recognition, player, stop_with_bag])
+
+
+def check_bag(context: LaunchContext) -> None:
+    """Raises FileNotFoundError, which launch shows, before anything starts."""
+    bag = Path(context.launch_configurations["bag"])
+    if not bag.exists():
+        raise FileNotFoundError(f"There is no bag {bag.absolute()}; give a bag's folder, or its .mcap or .db3 file.")
 
 
 def arguments() -> list[DeclareLaunchArgument]:

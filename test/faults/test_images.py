@@ -1,0 +1,192 @@
+"""Whatever a camera sends, or ceases to: the node counts it, says it in one sentence, and answers the next frame."""
+
+import array
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from action_msgs.msg import GoalStatus
+from face_recognition_msgs import srv
+from face_recognition_msgs.msg import FaceIdentity
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from face_recognition_ros.node.messages import bgr_message
+from face_recognition_ros.pictures import read_picture
+from face_recognition_ros.types import ByteArray
+
+from .helpers import OK, WARN, all_settled, counts, diagnosed, resident_mib
+
+EILEEN = "Eileen Collins"
+FLOOD_SECONDS = 3.0
+FLAT_MIB = 120.0
+"""By how much the memory may differ before and after a flood: three frames of 4K and what one is worked on with."""
+
+
+@pytest.fixture(scope="module")
+def node(
+    robot: Any, start_node: Callable[..., Any], astronaut_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    """An active node that knows Eileen Collins."""
+    process = start_node(tmp_path_factory.mktemp("gallery") / "gallery.sqlite3")
+    robot.wait_for_state("active")
+    picture = bgr_message(Header(), read_picture(astronaut_path))
+    status, result = robot.send_goal(name=EILEEN, images=[picture]).result()
+    assert status == GoalStatus.STATUS_SUCCEEDED, result.message
+    return process
+
+
+def test_a_camera_that_stops_is_missed_and_one_that_returns_is_answered(
+    robot: Any, node: Any, astronaut_bgr: ByteArray
+) -> None:
+    assert robot.show(astronaut_bgr, 3).faces[0].name == EILEEN
+    robot.close_camera()
+    diagnosed(robot, WARN, "No image has arrived on /image")
+    diagnosed(robot, WARN, "nobody publishes it")
+    robot.open_camera()
+    assert robot.show(astronaut_bgr, 3).faces[0].name == EILEEN
+    diagnosed(robot, OK, "Recognising faces")
+
+
+def test_resolution_and_encoding_may_change_in_mid_stream(robot: Any, node: Any, astronaut_bgr: ByteArray) -> None:
+    for _ in range(2):
+        assert robot.show(astronaut_bgr, 3).faces[0].name == EILEEN
+        larger = cv2.resize(astronaut_bgr, None, fx=1.5, fy=1.5)
+        assert robot.show(larger, 3).faces[0].name == EILEEN
+        grey = cv2.cvtColor(astronaut_bgr, cv2.COLOR_BGR2GRAY)
+        height, width = grey.shape
+        message = Image(height=height, width=width, encoding="mono8", step=width, data=array.array("B", grey.tobytes()))
+        assert len(robot.show(message, 3).faces) == 1
+        rgb = bgr_message(Header(), np.ascontiguousarray(astronaut_bgr[..., ::-1]))
+        rgb.encoding = "rgb8"
+        assert robot.show(rgb, 3).faces[0].name == EILEEN
+
+
+def flood(robot: Any, picture: ByteArray, rate: float, seconds: float) -> list[tuple[int, int]]:
+    """Publishes the picture with ever new stamps, whether or not anybody keeps up; returns the stamps."""
+    message = bgr_message(Header(), picture)
+    stamps, start = [], time.monotonic()
+    while time.monotonic() < start + seconds:
+        message.header = robot.next_header()
+        stamps.append((message.header.stamp.sec, message.header.stamp.nanosec))
+        robot.publish(message)
+        robot.spin_until(start + len(stamps) / rate)
+    return stamps
+
+
+@pytest.mark.parametrize(("factor", "rate"), [(1, 200.0), (6, 30.0)], ids=["200 Hz", "4K"])
+def test_a_flood_of_images_costs_no_memory_and_the_newest_one_wins(
+    robot: Any, node: Any, astronaut_bgr: ByteArray, factor: int, rate: float
+) -> None:
+    picture = np.tile(astronaut_bgr[:360], (factor, 8 if factor > 1 else 1, 1))[:, :3840]
+    flood(robot, picture, rate, 1.0)  # whatever memory one such frame needs
+    robot.show(astronaut_bgr)
+    settled = counts(robot, all_settled)
+    memory = resident_mib(node)
+    stamps = flood(robot, picture, rate, FLOOD_SECONDS)
+    images = counts(robot, all_settled)
+    answered = [stamp for stamp in robot.answers if stamp in set(stamps)]
+    assert len(answered) <= images["answered"] - settled["answered"] <= len(stamps)
+    assert images["received"] - settled["received"] <= len(stamps)
+    assert images["dropped"] > settled["dropped"], "more came than can be looked at"
+    assert answered == sorted(answered), "in the order in which they were taken"
+    late = stamps[-max(len(stamps) // 10, 5) :]
+    assert answered[-1] in late, "the newest is answered, not one from a queue"
+    assert abs(resident_mib(node) - memory) < FLAT_MIB
+    assert robot.show(astronaut_bgr, 3).faces[0].name == EILEEN
+
+
+BROKEN = {
+    "cut short": ({"data": bytes(100)}, "is cut short: 100 bytes"),
+    "nothing": ({"width": 0, "height": 0, "step": 0, "data": b""}, "each side must be between 1 and"),
+    "step": ({"step": 7}, "has a step of 7 bytes"),
+    "claims 2^64 pixels": (
+        {"width": 2**32 - 1, "height": 2**32 - 1, "step": 2**32 - 1},
+        "each side must be between 1 and",
+    ),
+    "claims 2^28 pixels": ({"width": 16384, "height": 16384, "step": 49152}, "is cut short: 100 bytes"),
+    "depth": ({"encoding": "32FC1"}, "the encoding '32FC1' is not supported"),
+    "long encoding": ({"encoding": "x" * 1_000_000}, "the encoding 'xxxx"),
+}
+
+
+def test_messages_that_are_no_images_are_refused_with_one_sentence_each(
+    robot: Any, node: Any, astronaut_bgr: ByteArray
+) -> None:
+    before = counts(robot, all_settled)
+    memory = resident_mib(node)
+    for fields, sentence in BROKEN.values():
+        message = bgr_message(Header(frame_id="camera"), astronaut_bgr[:32, :32])
+        for name, value in fields.items():
+            setattr(message, name, array.array("B", value) if isinstance(value, bytes) else value)
+
+        def refused() -> bool:
+            robot.publish(message)  # noqa: B023
+            return sentence in node.output  # noqa: B023
+
+        robot.wait_until(refused, f"{sentence!r} in the log")
+        for _ in range(20):
+            robot.publish(message)
+            robot.spin_until(time.monotonic() + 0.005)
+    images = counts(robot, lambda now: now["malformed"] >= before["malformed"] + len(BROKEN) and all_settled(now))
+    assert images["answered"] == before["answered"]
+    assert resident_mib(node) - memory < FLAT_MIB
+    for sentence in {sentence for _, sentence in BROKEN.values()}:
+        assert node.output.count(sentence) == 1, "reported once, then only counted"
+    assert max(map(len, node.output.splitlines())) < 2000
+    assert robot.show(astronaut_bgr, 3).faces[0].name == EILEEN
+    assert "Traceback" not in node.output
+
+
+def test_a_huge_header_comes_back_and_harms_nobody(robot: Any, node: Any, astronaut_bgr: ByteArray) -> None:
+    message = bgr_message(robot.next_header(), astronaut_bgr)
+    message.header.frame_id = "x" * 1_000_000
+    key = (message.header.stamp.sec, message.header.stamp.nanosec)
+
+    def answered() -> Any:
+        robot.publish(message)
+        return robot.answers.get(key)
+
+    assert len(robot.wait_until(answered, "an answer with a huge header").header.frame_id) == 1_000_000
+    assert robot.show(astronaut_bgr, 3).faces[0].name == EILEEN
+
+
+@pytest.mark.parametrize("k", [[500.0, 0.0, 256.0, 0.0, 500.0, 256.0, 0.0, 0.0, 1.0], [math.nan] * 9], ids=["z", "k"])
+def test_depth_of_nothing_but_nan_gives_no_position(
+    robot: Any, node: Any, astronaut_bgr: ByteArray, k: list[float]
+) -> None:
+    height, width = astronaut_bgr.shape[:2]
+    depth = robot.node.create_publisher(Image, "depth", qos_profile_sensor_data)
+    camera_info = robot.node.create_publisher(CameraInfo, "camera_info", qos_profile_sensor_data)
+    for publisher in (depth, camera_info):
+        robot.wait_until(lambda: publisher.get_subscription_count() > 0, "the depth subscriptions")  # noqa: B023
+    values = array.array("B", np.full((height, width), np.nan if k[0] > 0 else 1.5, np.float32).tobytes())
+    for _ in range(5):
+        camera_info.publish(CameraInfo(width=width, height=height, k=k))
+        header = robot.next_header()
+        depth.publish(Image(header=header, height=height, width=width, encoding="32FC1", step=4 * width, data=values))
+        robot.turn_back(1)  # the colour image has the same stamp
+        (face,) = robot.show(astronaut_bgr).faces
+        assert not face.has_position
+    assert robot.show(astronaut_bgr).faces[0].name == EILEEN
+    robot.node.destroy_publisher(depth)
+    robot.node.destroy_publisher(camera_info)
+
+
+def test_a_clock_that_goes_back_ends_tracks_and_forgets_nobody(robot: Any, node: Any, astronaut_bgr: ByteArray) -> None:
+    before = robot.show(astronaut_bgr, 3)
+    assert before.faces[0].status == FaceIdentity.KNOWN
+    robot.turn_back(500)
+    after = robot.show(astronaut_bgr)
+    assert after.faces[0].track_id > before.faces[0].track_id
+    assert after.faces[0].status == FaceIdentity.TENTATIVE, "what was seen before the jump does not count"
+    assert robot.show(astronaut_bgr, 2).faces[0].name == EILEEN
+    people = robot.call(srv.ListIdentities, "list_identities").identities
+    assert [person.name for person in people] == [EILEEN]
+    robot.turn_back(-500)
