@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-import time
 from pathlib import Path
 
 from face_recognition_ros.errors import GalleryError
@@ -10,6 +9,7 @@ from face_recognition_ros.gallery.inspection import (
     APPLICATION_ID,
     BUSY_TIMEOUT,
     Inspection,
+    insist,
     key_check,
     pragma,
     reason,
@@ -55,15 +55,18 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 
     SQLite itself does not wait here: of two processes that open a new file at once, it refuses one.
     """
-    end = time.monotonic() + BUSY_TIMEOUT
-    while True:
+
+    def switched() -> bool:
         try:
             connection.execute("PRAGMA journal_mode = WAL").fetchall()
-            return
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
-                raise
-        time.sleep(0.01)
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                return False
+            raise
+        return True
+
+    if not insist(switched):
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()  # for its error
 
 
 def open_reader(path: Path) -> sqlite3.Connection:

@@ -2,7 +2,8 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,16 @@ def read_meta(db: sqlite3.Connection) -> dict[str, str | int]:
 def pragma(db: sqlite3.Connection, name: str) -> int:
     """The value of a pragma that is a number."""
     return int(db.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def insist(attempt: Callable[[], bool]) -> bool:
+    """Tries until it succeeds, for BUSY_TIMEOUT at most; for what SQLite itself does not wait for. Whether it did."""
+    end = time.monotonic() + BUSY_TIMEOUT
+    while not attempt():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def reason(error: Exception) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from face_recognition_ros.errors import GalleryError, UnknownIdentityError
-from face_recognition_ros.gallery.inspection import UNIT_TOLERANCE
+from face_recognition_ros.gallery.inspection import UNIT_TOLERANCE, insist
 from face_recognition_ros.gallery.names import generated_name, name_key, nobody_called
 from face_recognition_ros.gallery.sealing import Seal, place
 from face_recognition_ros.gallery.templates import IdentityTemplates, Kind, StoredTemplate, Template
@@ -268,10 +268,11 @@ def has_traces(db: sqlite3.Connection) -> bool:
 def erase_traces(db: sqlite3.Connection) -> str:
     """Leaves no removed byte in the file or its log; returns what is in the way, or an empty string."""
     # secure_delete overwrites a deleted cell, but not the copies that a page keeps of cells which were once moved out
-    # of it: VACUUM leaves those behind. TRUNCATE empties the write-ahead log.
+    # of it: VACUUM leaves those behind. TRUNCATE empties the write-ahead log; SQLite waits for readers, but not for
+    # another process that is doing the same.
     db.execute("VACUUM")
-    busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-    return "another program is reading them" if busy else ""
+    emptied = insist(lambda: not db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+    return "" if emptied else "another program is reading them"
 
 
 def _bytes(text: str) -> bytes:

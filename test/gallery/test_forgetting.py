@@ -58,6 +58,7 @@ def test_forget_says_when_another_reader_keeps_the_bytes_and_reopening_erases_th
     tmp_path: Path, faces: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("face_recognition_ros.gallery.database.BUSY_TIMEOUT", 0.01)
+    monkeypatch.setattr("face_recognition_ros.gallery.inspection.BUSY_TIMEOUT", 0.01)
     path = tmp_path / "gallery.db"
     with GalleryStore.open(path, "net-a", SIZE) as store, GalleryStore.open(path, "net-a", SIZE) as other:
         store.enroll("Zebediah", faces.templates(1))

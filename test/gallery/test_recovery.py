@@ -382,6 +382,7 @@ def test_nobody_who_was_forgotten_is_in_the_copy_even_where_the_log_cannot_be_cl
     tmp_path: Path, faces: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("face_recognition_ros.gallery.database.BUSY_TIMEOUT", 0.01)
+    monkeypatch.setattr("face_recognition_ros.gallery.inspection.BUSY_TIMEOUT", 0.01)
     path = tmp_path / "gallery.db"
     with GalleryStore.open(path, "net-a", SIZE) as store, GalleryStore.open(path, "net-a", SIZE) as other:
         store.enroll("Zebediah", faces.templates(3))
