@@ -116,7 +116,7 @@ def assemble(settings: Settings, clock: Callable[[], float] = time.time) -> Asse
         undo.callback(store.close)
         matcher = Matcher(store, calibration, matcher_options(settings))
         encode_crop = encode_png if settings.store_crops else None
-        learner = Learner(store, matcher, learner_options(settings), clock, encode_crop)
+        learner = Learner(store, matcher, learner_options(settings), encode_crop)
         tracker = FaceTracker(tracker_options(settings, calibration))
         recognizer = Recognizer(detector, embedder, tracker, matcher, quality_limits(settings))
         warm_up(detector, embedder)

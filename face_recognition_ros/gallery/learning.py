@@ -1,7 +1,6 @@
 """Learns while the robot runs: watches results, and proposes looks worth adding and strangers worth remembering."""
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -96,17 +95,13 @@ class Learner:
         store: GalleryStore,
         matcher: Matcher,
         options: LearnerOptions | None = None,
-        clock: Callable[[], float] = time.time,
         encode_crop: EncodeCrop | None = None,
     ) -> None:
-        """clock: seconds since the epoch, for expiry. encode_crop: for the crops of a stranger's founding looks, which
-        are not stored without it.
-        """
+        """encode_crop: for the crops of a stranger's founding looks, which are not stored without it."""
         self.options = options or LearnerOptions()
         self._store = store
         self._matcher = matcher
         self._calibration = matcher.calibration
-        self._clock = clock
         self._encode_crop = encode_crop
         self._watching = threading.Lock()
         self._applying = threading.Lock()
@@ -216,7 +211,7 @@ class Learner:
         """Whether a stranger's expiry is to be put off."""
         if not identity.remembered or identity.expires is None:
             return False
-        return identity.expires - self._clock() < (1 - POSTPONED_PART) * self.options.unknown_max_age
+        return identity.expires - self._store.clock() < (1 - POSTPONED_PART) * self.options.unknown_max_age
 
     def _apply(self, proposal: Proposal) -> str:
         """Returns why the proposal was not followed; empty where it was."""
@@ -252,7 +247,7 @@ class Learner:
         if not is_distinct(together(proposal.looks), index, self._calibration):
             return "A stranger is not remembered: by now the gallery has somebody who looks like that."
         try:
-            self._store.remember(proposal.looks, self._clock() + self.options.unknown_max_age, revision)
+            self._store.remember(proposal.looks, self._store.clock() + self.options.unknown_max_age, revision)
         except StaleRevisionError as error:  # whoever is still there is proposed again
             return str(error)
         return ""
@@ -261,7 +256,7 @@ class Learner:
         identity = self._store.resolve(proposal.identity_id)
         if not self._is_due(identity):
             return f"The expiry of {identity.name!r} needs not be put off any more."
-        self._store.postpone(identity.identity_id, self._clock() + self.options.unknown_max_age)
+        self._store.postpone(identity.identity_id, self._store.clock() + self.options.unknown_max_age)
         return ""
 
     def _objection(self, looks: Sequence[Template], person: Person, index: PrototypeIndex) -> str:

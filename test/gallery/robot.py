@@ -86,7 +86,7 @@ class Robot:
         self.stamp = 0.0
         self.store = GalleryStore.open(None, "net", SIZE, clock=lambda: self.now)
         self.matcher = Matcher(self.store, NETWORK, matching)
-        self.learner = Learner(self.store, self.matcher, options, clock=lambda: self.now, encode_crop=encode_crop)
+        self.learner = Learner(self.store, self.matcher, options, encode_crop)
         self.tracks: dict[int, BlindTrack] = {}
         self.refused: list[str] = []
 
