@@ -1,9 +1,11 @@
-"""Arguments that several commands of `face-recognition` share, and what they mean."""
+"""What several commands of `face-recognition` share: arguments and their meaning, libraries that may be missing."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from face_recognition_ros.errors import SettingsError
+from face_recognition_ros.errors import FaceRecognitionError, SettingsError
 
 if TYPE_CHECKING:
     from face_recognition_ros.settings import Settings
@@ -41,3 +43,14 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return name, type(default)(value)
     except (KeyError, ValueError) as error:
         raise SettingsError(f"{name} must be given as {default!r} is, not as {value!r}") from error
+
+
+@contextmanager
+def libraries(what: str, packages: str) -> Iterator[None]:
+    """Around imports that `what` needs; raises FaceRecognitionError that says how the packages are installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise FaceRecognitionError(
+            f"{what} needs {error.name}, which is not installed: `pip install {packages}`"
+        ) from error

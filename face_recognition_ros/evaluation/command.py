@@ -1,13 +1,12 @@
 """The command `face-recognition evaluate`: its protocols' arguments, and the calls that carry them out."""
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from face_recognition_ros.cli_arguments import add_settings, settings_of
-from face_recognition_ros.errors import FaceRecognitionError
+from face_recognition_ros.cli_arguments import add_settings, libraries, settings_of
 
 if TYPE_CHECKING:
     from face_recognition_ros.evaluation.report import Report
@@ -186,12 +185,6 @@ def finish_evaluation(arguments: argparse.Namespace, report: "Report", numbers: 
     return 0
 
 
-@contextmanager
-def evaluation_libraries() -> Iterator[None]:
+def evaluation_libraries() -> AbstractContextManager[None]:
     """Around imports that need them; raises FaceRecognitionError that says how they are installed."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise FaceRecognitionError(
-            f"evaluation needs {error.name}, which is not installed: `pip install scikit-learn matplotlib jinja2`"
-        ) from error
+    return libraries("evaluation", "scikit-learn matplotlib jinja2")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from face_recognition_ros.cli_arguments import add_settings, settings_of
+from face_recognition_ros.cli_arguments import add_settings, libraries, settings_of
 from face_recognition_ros.errors import FaceRecognitionError
 from face_recognition_ros.gallery_commands import add_gallery, positive, require_gallery
 
@@ -135,13 +135,9 @@ def require_ros(what: str) -> None:
 @contextmanager
 def replay_libraries() -> Iterator[None]:
     """Around imports that need them; raises FaceRecognitionError that says how they are installed."""
-    try:
+    with libraries("replay", "rosbags matplotlib jinja2"):
         import jinja2  # noqa: F401
         import matplotlib as mpl  # noqa: F401
         import rosbags.rosbag2  # noqa: F401
 
         yield
-    except ModuleNotFoundError as error:
-        raise FaceRecognitionError(
-            f"replay needs {error.name}, which is not installed: `pip install rosbags matplotlib jinja2`"
-        ) from error
