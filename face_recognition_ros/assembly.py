@@ -27,6 +27,7 @@ from face_recognition_ros.runtime import BackendChoice, create_session
 from face_recognition_ros.settings import Settings
 from face_recognition_ros.tracking import FaceTracker, TrackerOptions
 from face_recognition_ros.types import CROP_SIZE, ByteArray, Detection, FloatArray
+from face_recognition_ros.video import VideoOptions
 
 RELEASED_NETWORK = "face_embedding"
 """Name of the embedding network that comes with the package."""
@@ -62,13 +63,19 @@ class Assembly:
     def load_networks(self) -> None:
         """Puts networks that are loaded anew in the place of those in use; gallery and tracks stay as they are.
 
-        To be called by the thread that uses the recognizer. Raises as `assemble` does, and then nothing has changed.
+        To be called by the thread that uses the recognizer. Raises as `assemble` does, and BackendError if the networks
+        were given up meanwhile, with this thread; then nothing has changed.
         """
+        tracker = self.tracker
         detector = build_detector(self.settings)
         embedder, backend = build_embedder(self.settings)
         warm_up(detector, embedder)
+        if self.tracker is not tracker:
+            raise BackendError("Loading the networks took so long that it was given up.")
         self.embedder, self.backend = embedder, backend
-        self.recognizer = Recognizer(detector, embedder, self.tracker, self.matcher, quality_limits(self.settings))
+        self.recognizer = Recognizer(
+            detector, embedder, tracker, self.matcher, quality_limits(self.settings), video_options(self.settings)
+        )
         self.lacks_networks = False
 
     def close(self) -> None:
@@ -118,7 +125,8 @@ def assemble(settings: Settings, clock: Callable[[], float] = time.time) -> Asse
         encode_crop = encode_png if settings.store_crops else None
         learner = Learner(store, matcher, learner_options(settings), encode_crop)
         tracker = FaceTracker(tracker_options(settings, calibration))
-        recognizer = Recognizer(detector, embedder, tracker, matcher, quality_limits(settings))
+        limits, video = quality_limits(settings), video_options(settings)
+        recognizer = Recognizer(detector, embedder, tracker, matcher, limits, video)
         warm_up(detector, embedder)
         undo.pop_all()
     return Assembly(
@@ -203,6 +211,11 @@ def tracker_options(settings: Settings, calibration: Calibration) -> TrackerOpti
         contradiction_similarity=contradiction,
         usual_similarity=calibration.genuine_mean,
     )
+
+
+def video_options(settings: Settings) -> VideoOptions:
+    """How much is done anew in each frame of a stream."""
+    return VideoOptions(settings.detection_interval, settings.embedding_interval)
 
 
 def quality_limits(settings: Settings) -> QualityLimits:

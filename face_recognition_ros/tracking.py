@@ -25,6 +25,17 @@ MAX_SIZE_RATIO = 2.0
 VELOCITY_TIME = 0.1
 """Seconds over which a track's velocity is smoothed."""
 
+SETTLING_LOOKS, DOUBT_LOOKS = 5, 3
+"""A track is looked at in each frame until it has so many good looks, and so often again after a look that is unlike
+the others: as many as the matcher needs to see that somebody else is there."""
+
+ROUNDING = 1e-3
+"""Seconds by which two stamps may differ from what a camera's rate makes of them."""
+
+SURE_OVERLAP, NO_OVERLAP = 0.5, 0.1
+"""Intersection over union of a face and the predicted place of the only track that it can belong to, at least; and of
+any other face with that place, or of any other track's with that face, at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrackerOptions:
@@ -52,6 +63,9 @@ class TrackerOptions:
             raise SettingsError(f"max_looks is {self.max_looks}; a track keeps at least 1")
 
 
+NO_LOOK = Quality(0.0, usable_for_matching=False, usable_for_enrollment=False)
+
+
 @dataclass(slots=True, eq=False)
 class Track:
     """One face followed through time; the tracker changes it with every update."""
@@ -68,6 +82,14 @@ class Track:
     mean_embedding: FloatArray | None = None
     """(D,) float32, the weighted mean of the good looks: its product with a look is their mean cosine to it. It is not
     brought to length 1, which would raise a stranger's cosine, too. None before the first look."""
+    quality: Quality = NO_LOOK
+    """Of the latest look, good or not."""
+    pattern: FloatArray | None = None
+    """What the face looked like from afar at the latest look; see video.face_pattern."""
+    looked_at: float = -np.inf
+    """Seconds; stamp of the latest look, good or not."""
+    doubts: int = 0
+    """So many more times it is to be looked at in each frame, after an odd look."""
     holder: str = ""
     """Id of the identity that the track was last given, so that a name does not flicker; empty where there is none."""
     _holders: set[str] = field(default_factory=set)
@@ -93,6 +115,27 @@ class Track:
             self.velocity = self.velocity + (moved - self.velocity) * elapsed / (elapsed + VELOCITY_TIME)
         self.box, self.last_seen = box, stamp
 
+    def look(self, embedding: FloatArray, quality: Quality, options: TrackerOptions) -> None:
+        """Take note of a look at where the track was just seen; a good one is kept."""
+        self.quality, self.looked_at = quality, self.last_seen
+        if not quality.usable_for_matching:
+            return
+        is_odd = self.mean_embedding is not None and float(self.mean_embedding @ embedding) < options.usual_similarity
+        self.doubts = DOUBT_LOOKS if is_odd else max(self.doubts - 1, 0)
+        self.remember(embedding, quality.score, options.max_looks)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether one of the latest looks was so odd that it may have been at somebody else."""
+        return self.doubts > 0
+
+    def is_settled(self, stamp: float, interval: float) -> bool:
+        """Whether a look at that time could wait: enough were good, none of the latest was odd, and one was taken
+        less than `interval` seconds before.
+        """
+        known = len(self._looks) >= SETTLING_LOOKS and not self.is_doubtful
+        return known and 0 <= stamp - self.looked_at < interval - ROUNDING
+
     def remember(self, embedding: FloatArray, weight: float, max_looks: int) -> None:
         """Keep a good look; of too many, the oldest goes.
 
@@ -115,6 +158,7 @@ class Track:
     def forget_looks(self) -> None:
         """Drop what was seen so far; the track goes on, and its person must be judged anew."""
         self._looks, self._holders, self.mean_embedding, self.holder = [], set(), None, ""
+        self.doubts = 0
 
 
 class FaceTracker:
@@ -131,6 +175,7 @@ class FaceTracker:
         self._tracks: list[Track] = []
         self._next_id = 1
         self._now = -np.inf
+        self._has_successor = False
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -142,9 +187,12 @@ class FaceTracker:
         self._tracks, self._now = [], -np.inf
 
     def successor(self) -> "FaceTracker":
-        """An empty tracker whose ids go on from here, for when this one is left to a thread that hangs."""
+        """An empty tracker whose ids go on from here, for when this one is left to a thread that hangs.
+
+        This one takes no further frame: no id is given twice, and what that thread returns late goes no further.
+        """
         successor = FaceTracker(self._options)
-        successor._next_id = self._next_id
+        successor._next_id, self._has_successor = self._next_id, True
         return successor
 
     def forget(self, identity_ids: Collection[str]) -> None:
@@ -152,6 +200,25 @@ class FaceTracker:
         for track in self._tracks:
             if track.was_given(identity_ids):
                 track.forget_looks()
+
+    def in_view(self, stamp: float) -> FloatArray:
+        """(T, 4) float32: where the faces of the latest frame are to be looked for at that time."""
+        places = [track.predict(stamp) for track in self._tracks if track.last_seen == self._now]
+        return np.array(places, np.float32).reshape(-1, 4)
+
+    def foresee(self, detections: Sequence[Detection], stamp: float) -> list[Track | None]:
+        """The track that each face continues, by its place alone; None unless it is the only one in question.
+
+        Only tracks of the latest frame are foreseen: who was out of sight may come back as somebody else.
+        """
+        if not self._tracks or not detections:
+            return [None] * len(detections)
+        boxes = np.array([d.box for d in detections], np.float64)
+        overlap = _geometry(np.array([track.predict(stamp) for track in self._tracks]), boxes)[2]
+        near = overlap > NO_OVERLAP
+        fits = (overlap >= SURE_OVERLAP) & (near.sum(axis=0) == 1)[None] & (near.sum(axis=1) == 1)[:, None]
+        fits &= np.array([[track.last_seen == self._now] for track in self._tracks])
+        return [self._tracks[int(np.argmax(column))] if column.any() else None for column in fits.T]
 
     def update(
         self,
@@ -171,7 +238,10 @@ class FaceTracker:
 
         Raises:
             ValueError: the three sequences differ in length, or the stamp is not finite.
+            RuntimeError: the tracker has a successor.
         """
+        if self._has_successor:
+            raise RuntimeError("the tracker was given up; its successor takes the frames")
         if not len(detections) == len(embeddings) == len(qualities) or not np.isfinite(stamp):
             lengths = f"{len(detections)} detections, {len(embeddings)} embeddings, {len(qualities)} qualities"
             raise ValueError(f"each face needs one of each, and a finite stamp; got {lengths} at {stamp}")
@@ -185,8 +255,8 @@ class FaceTracker:
         seen = [taken[i] if i in taken else self._start(boxes[i], now) for i in range(len(detections))]
         for track, box, look, quality in zip(seen, boxes, embeddings, qualities, strict=True):
             track.see(box, now)
-            if look is not None and quality.usable_for_matching:
-                track.remember(look, quality.score, self._options.max_looks)
+            if look is not None:
+                track.look(look, quality, self._options)
         return seen
 
     def _start(self, box: _Matrix, stamp: float) -> Track:

@@ -1,6 +1,7 @@
 """The test kit for other packages: what it plays, what it asserts, and what it says where something is wrong."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -95,12 +96,27 @@ def test_who_was_seen_passes() -> None:
         (lambda: assert_seen([], "Anna"), "'Anna' in 0; of 0 answered images 0 show a face, and named were: nobody"),
         (lambda: assert_not_named(SEEN, "Bert", "Cleo"), "expected not to be named, but named: 'Bert' in 1"),
         (lambda: assert_nobody_named(SEEN), "expected nobody to be named; of 4 answered images"),
+        (lambda: assert_nobody_named([]), "no image was answered"),
+        (lambda: assert_not_named([], "Anna"), "no image was answered"),
     ],
 )
 def test_who_was_not_seen_fails_with_what_was(check: Callable[[], None], sentence: str) -> None:
     with pytest.raises(AssertionError) as raised:
         check()
     assert sentence in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("check", "sentence"),
+    [
+        (lambda: assert_seen(SEEN), "name at least one person"),
+        (lambda: assert_not_named(SEEN), "name at least one person"),
+        (lambda: assert_seen(SEEN, "Nobody", at_least=0), "at_least must be 1 or more, not 0"),
+    ],
+)
+def test_an_assertion_that_could_not_fail_is_refused(check: Callable[[], None], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        check()
 
 
 # --- recordings -------------------------------------------------------------------------------------------------------
@@ -166,7 +182,8 @@ def test_all_messages_are_played_in_order_with_the_clock(
         client.wait_until(lambda: player.has_ended and len(remarks) == 5, "five remarks")
         client.wait_until(lambda: nanoseconds(times[-1].clock) == START + 4 * PERIOD, "the last time")
         assert player.published == {"/image": 5, "/remarks": 5}
-        assert player.last_message("/remarks").data == "remark 4"
+        last, _ = player.last_message("/remarks") or (None, 0.0)
+        assert last.data == "remark 4"
     assert [remark.data for remark in remarks] == words
     stamps = [nanoseconds(time.clock) for time in times]
     assert stamps == sorted(stamps)
@@ -227,6 +244,25 @@ def test_what_cannot_be_played_is_refused_with_a_sentence(client: NodeClient, tm
     silent = BagRecording(write_bag(tmp_path / "silent", {"/image": []}))
     with Player(client.node, silent).start() as player, pytest.raises(FaceRecognitionError, match="no message"):
         client.wait_until(lambda: player.has_ended, "its end")
+
+
+def test_a_late_answer_is_none_to_what_is_played_next(client: NodeClient, tmp_path: Path) -> None:
+    answers = client.node.create_publisher(FaceIdentities, "face_identities", 10)
+    waiting: list[tuple[float, Image]] = []
+    client.subscribe(Image, "image", lambda image: waiting.append((time.monotonic() + 0.4, image)), 100)
+
+    def answer() -> None:
+        while waiting and waiting[0][0] < time.monotonic():
+            answers.publish(FaceIdentities(header=waiting.pop(0)[1].header))
+
+    client.node.create_timer(0.02, answer)
+    earlier = write_bag(tmp_path / "earlier", {"/image": [GREY] * 12})
+    later = write_bag(tmp_path / "later", {"/image": [GREY] * 3}, start=START + 100 * PERIOD)
+    client.play(earlier, loop=True)
+    client.identities(until=lambda seen: len(seen) > 14)
+    client.play(later)
+    stamps = [nanoseconds(answer.header.stamp) for answer in client.identities()]
+    assert stamps == [START + (100 + number) * PERIOD for number in range(3)]
 
 
 # --- galleries --------------------------------------------------------------------------------------------------------

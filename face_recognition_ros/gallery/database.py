@@ -32,6 +32,7 @@ def open_database(
     try:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _require_rights(path)
             check_network(check(path, seal), path, model_id, embedding_size)
             _make_private(path)
         target = ":memory:" if path is None else path
@@ -76,6 +77,17 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _require_rights(path: Path) -> None:
+    """Raises GalleryError where this user may not change all files of the gallery, before anything is made beside it.
+
+    SQLite gives its log and its shared memory the gallery's mode, and a reader may have left them there.
+    """
+    for place in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm"), path.parent):
+        allowed = not place.exists() or os.access(place, os.R_OK | os.W_OK, effective_ids=True)
+        if not allowed and place.exists():  # still: another process may just have closed the gallery
+            raise GalleryError(f"The gallery {path} cannot be opened: {place} may not be changed by this user.")
+
+
 def _make_private(path: Path) -> None:
     """Creates the file where it is missing, and takes from others what they may do with it."""
     try:
@@ -85,9 +97,6 @@ def _make_private(path: Path) -> None:
     except FileExistsError:
         if path.stat().st_mode & 0o077:
             path.chmod(path.stat().st_mode & 0o700)
-    for place in (path, path.parent):
-        if not os.access(place, os.R_OK | os.W_OK, effective_ids=True):
-            raise GalleryError(f"The gallery {path} cannot be opened: {place} may not be changed by this user.")
 
 
 def check_network(found: Inspection, path: Path, model_id: str, embedding_size: int) -> None:

@@ -20,6 +20,9 @@ from face_recognition_ros.types import ByteArray
 Recognize = Callable[[ByteArray, float], FrameResult]
 """What a frame shows that was taken at those seconds; see Recognizer.process."""
 
+MOST_KINDS = 30
+"""Of faults that are told: a sender that puts ever new words into its images is not to fill the log."""
+
 OnResult = Callable[[FrameResult, float], None]
 """Called with what a frame showed, and the seconds of its stamp."""
 
@@ -53,42 +56,44 @@ class FramePipeline:
         self._on_result = on_result
         self._on_backend_error = on_backend_error
         self._reported: set[str] = set()
-        self._settling = threading.Lock()
-        self._settled = True
+        self._handing_over = threading.Lock()
+        self._claimed = True
         self._given_up = False
 
     def process(self, message: Any) -> None:
         """Answers a sensor_msgs/Image or CompressedImage; counts and reports one that cannot be answered."""
-        self._settled = False
+        with self._handing_over:
+            self._claimed = False
         try:
             self._answer(message)
         except ImageError as error:
-            if self._settle():
+            if self._claim():
                 self._statistics.image_malformed(time.monotonic(), str(error))
                 self._report(f"Images are refused. {error}")
         except Exception as error:  # whatever one frame meets, the next one deserves its chance
-            if not self._settle():
-                return
-            sentence = f"{type(error).__name__}: {error}"
-            self._statistics.image_failed(time.monotonic(), sentence)
-            self._report(f"An image could not be processed. {sentence}")
-            if isinstance(error, BackendError):
-                self._on_backend_error()
+            if self._claim():
+                sentence = f"{type(error).__name__}: {error}"
+                self._statistics.image_failed(time.monotonic(), sentence)
+                self._report(f"An image could not be processed. {sentence}")
+                if isinstance(error, BackendError):
+                    self._on_backend_error()
 
     def give_up(self, reason: str) -> None:
         """Counts the frame that is in work as failed, as its thread hangs; nothing that comes of it is published.
 
-        May be called by any thread.
+        A frame that is being published already is answered. May be called by any thread.
         """
-        self._given_up = True
-        if self._settle():
+        with self._handing_over:
+            self._given_up = True
+            lost = not self._claimed
+        if lost:
             self._statistics.image_failed(time.monotonic(), reason)
 
-    def _settle(self) -> bool:
-        """Whether the frame in work is still to be counted: each is counted once, by whoever comes first."""
-        with self._settling:
-            first, self._settled = not self._settled, True
-            return first
+    def _claim(self) -> bool:
+        """Whether what came of the frame in work counts; from then on it is not given up any more."""
+        with self._handing_over:
+            self._claimed = self._claimed or not self._given_up
+            return self._claimed
 
     def _answer(self, message: Any) -> None:
         started = time.perf_counter()
@@ -99,7 +104,7 @@ class FramePipeline:
         stamp = stamped or self._now()
         result = self._recognize(frame, stamp)
         recognized = time.perf_counter()
-        if self._given_up:
+        if not self._claim():
             return
         locate = self._locate(stamp, frame.shape[1], frame.shape[0]) if result.faces else nowhere
         self._publish(message.header, frame, result, locate)
@@ -112,23 +117,22 @@ class FramePipeline:
         }
         if stamped:
             timings["stamp to answer"] = self._now() - stamped
-        if self._settle():
-            self._statistics.image_answered(time.monotonic(), timings)
-            self._on_result(result, stamp)
+        self._on_result(result, stamp)
+        self._statistics.image_answered(time.monotonic(), timings)
 
     def _locate(self, stamp: float, width: int, height: int) -> Locate:
         try:
             return self._depth.locator(stamp, width, height)
         except ImageError as error:  # who is there can be said without saying where
-            self._report(f"Depth images are refused. {error}")
+            self._report(f"Depth images are refused. {error}", "Faces get no position from such images.")
             return nowhere
 
     def _now(self) -> float:
         return float(self._clock.now().nanoseconds) * 1e-9
 
-    def _report(self, sentence: str) -> None:
+    def _report(self, sentence: str, remark: str = "Further ones of this kind are counted in /diagnostics.") -> None:
         """Logs a sentence once, whatever numbers are in it."""
         kind = re.sub(r"\d+", "", sentence)
-        if kind not in self._reported:
+        if kind not in self._reported and len(self._reported) < MOST_KINDS:
             self._reported.add(kind)
-            self._logger.error(f"{sentence} Further ones of this kind are counted in /diagnostics.")
+            self._logger.error(f"{sentence} {remark}")

@@ -73,6 +73,11 @@ class InferenceThread:
         return self._thread.is_alive()
 
     @property
+    def is_given_up(self) -> bool:
+        """Whether it is left behind; see give_up."""
+        return self._given_up
+
+    @property
     def work(self) -> tuple[int, int]:
         """Number of the frame or job that is being worked on, 0 for none, and the seconds that it may take."""
         with self._condition:

@@ -27,6 +27,9 @@ LAST_STEPS = 20
 LAST_SECONDS = 5.0
 """How long an enrolment or a request may take to end, then."""
 
+GRACE = 0.5
+"""Seconds for which, after that, the client of an enrolment may be late to ask for its result, and answers travel."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the node until SIGINT or SIGTERM; returns the process's exit code."""
@@ -53,9 +56,10 @@ def _run(executor: Executor, node: FaceRecognitionNode, stop: threading.Event) -
         node.start()
         while ok() and not stop.is_set():
             _spin_once(executor, node)
+        grace = 0.0 if node.is_settled else GRACE
         if node.state == "active":
             node.trigger_deactivate()
-        _let_requests_end(executor, node)
+        _let_requests_end(executor, node, grace)
         if ok() and node.state != "finalized":
             node.trigger_shutdown()
     finally:
@@ -63,12 +67,17 @@ def _run(executor: Executor, node: FaceRecognitionNode, stop: threading.Event) -
         node.destroy_node()
 
 
-def _let_requests_end(executor: Executor, node: FaceRecognitionNode) -> None:
+def _let_requests_end(executor: Executor, node: FaceRecognitionNode, grace: float) -> None:
     """Sends the answers that are due; an enrolment's result takes a few steps of the executor after it has ended."""
-    steps, end = 0, time.monotonic() + LAST_SECONDS
-    while ok() and steps < LAST_STEPS and time.monotonic() < end:
-        _spin_once(executor, node, timeout=0.0)
-        steps += node.is_settled
+    now = time.monotonic()
+    steps, end, last = 0, now + LAST_SECONDS, now + grace
+    while ok() and now < end and (steps < LAST_STEPS or now < last):
+        _spin_once(executor, node, timeout=0.01 if grace else 0.0)
+        now = time.monotonic()
+        if node.is_settled:
+            steps += 1
+        else:
+            last = now + grace
 
 
 def _spin_once(executor: Executor, node: FaceRecognitionNode, timeout: float = POLL) -> None:

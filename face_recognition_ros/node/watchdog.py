@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Protocol
 
 from rclpy.task import Future
@@ -30,7 +31,7 @@ class Networks(Protocol):
         """Leaves them to the thread that hangs in them."""
 
     def load_networks(self) -> None:
-        """Loads them anew, in the inference thread; may raise."""
+        """Loads them anew, in the inference thread; may raise, and does if they were given up meanwhile."""
 
 
 class Watchdog:
@@ -127,13 +128,15 @@ class Watchdog:
     def _load_if_failed(self) -> None:
         if self._failed and self._looks_since_load >= PAUSE and not self._given_up_for_good:
             self._failed, self._looks_since_load = False, 0
-            self._thread.submit(self._load, urgent=True, limit=LOADING_LIMIT)
+            self._thread.submit(partial(self._load, self._thread), urgent=True, limit=LOADING_LIMIT)
 
-    def _load(self) -> None:
-        """Runs in the inference thread, between frames."""
+    def _load(self, thread: InferenceThread) -> None:
+        """Runs in that inference thread, between frames; once it is given up, its successor loads as well."""
         try:
             self._networks.load_networks()
         except Exception as error:  # it is tried again after the pause
+            if thread.is_given_up:
+                return
             sentence = f"The networks could not be loaded anew. {error}"
             self._statistics.network_failed(time.monotonic(), sentence)
             self._logger.error(sentence)

@@ -52,8 +52,10 @@ class BagCopy:
     def take(self, frame: SourceFrame, result: FrameResult) -> None:
         """The answer to the image that was copied last."""
         stamp = Time(sec=frame.stamp_ns // NANOSECONDS, nanosec=frame.stamp_ns % NANOSECONDS)
-        message = identities_message(Header(stamp=stamp, frame_id=frame.frame_id), result)
-        self._writer.write(self._answers, frame.logged_ns, serialize_message(message))
+        data = serialize_message(identities_message(Header(stamp=stamp, frame_id=frame.frame_id), result))
+        # Written once more by rosbags: the middleware leaves what was in the memory between aligned fields.
+        again = self._types.serialize_cdr(self._types.deserialize_cdr(data, TYPE), TYPE)
+        self._writer.write(self._answers, frame.logged_ns, again)
 
     def close(self) -> None:
         """Writes index and metadata; the bag can be read from then on."""

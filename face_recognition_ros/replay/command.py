@@ -14,8 +14,6 @@ from face_recognition_ros.gallery_commands import add_gallery, positive, require
 if TYPE_CHECKING:
     from face_recognition_ros.replay.results import Outcome
 
-INTERRUPTED = 130
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `replay`."""
@@ -96,13 +94,13 @@ def run_replay(arguments: argparse.Namespace) -> int:
 
 
 def conclude(outcome: "Outcome") -> int:
-    """Says how it went; returns the exit code."""
+    """Says how it went; returns the exit code, or raises KeyboardInterrupt where Ctrl-C has stopped it."""
     counts = outcome.counts
     if counts.skipped:
         say(f"{counts.skipped} images were skipped, {counts.frames} answered")
     if counts.stopped:
         say(f"stopped after {counts.frames} frames, which are in {outcome.page.parent}")
-        return INTERRUPTED
+        raise KeyboardInterrupt
     print(f"{counts.frames} frames, see {outcome.page}", file=sys.stderr)
     if outcome.comparison is None:
         return 0

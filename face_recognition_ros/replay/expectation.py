@@ -59,7 +59,8 @@ class Comparison:
         groups: dict[str, list[Difference]] = defaultdict(list)
         for one in self.differences:
             groups[one.who].append(one)
-        lines = [f"not as expected: {len(self.differences)} differences in {self.frames} frames, {self.faces} faces"]
+        many = f"{len(self.differences)} difference{'s' if len(self.differences) > 1 else ''}"
+        lines = [f"not as expected: {many} in {self.frames} frames, {self.faces} faces"]
         lines += [_group_line(who, group) for who, group in sorted(groups.items(), key=lambda item: -len(item[1]))]
         lines += [f"  {one.sentence}" for one in self.differences[:shown]]
         if len(self.differences) > shown:
@@ -79,8 +80,10 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
-            _moment(record), [(_who(face), face["box"], face["track_id"]) for face in record["faces"]]
-        except (ValueError, KeyError, TypeError) as error:
+            _moment(record)
+            for face in record["faces"]:
+                _check(face)
+        except (ValueError, LookupError, TypeError) as error:
             raise FaceRecognitionError(
                 f"{path}, line {number}: not what a replay writes to identities.jsonl ({type(error).__name__}: {error})"
             ) from error
@@ -159,7 +162,18 @@ def _described(face: Record, with_line: bool = False) -> str:
 
 
 def _who(face: Record) -> str:
+    """Name or status; of a remembered stranger both, as strangers are told apart as well."""
+    if face.get("remembered"):
+        return f"{face['status']} ({face['candidates'][0]['name']})"
     return str(face["name"]) if face["status"] == "known" else str(face["status"])
+
+
+def _check(face: Record) -> None:
+    """Raises ValueError, LookupError or TypeError for what cannot be compared."""
+    _described(face, with_line=True)
+    left, top, right, bottom = face["box"]
+    if not np.isfinite([left, top, right, bottom, face["similarity"], int(face["track_id"])]).all():
+        raise ValueError("a number that is none")
 
 
 def _moment(record: Record) -> int:

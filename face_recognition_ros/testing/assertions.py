@@ -17,6 +17,9 @@ def names_seen(seen: Sequence[FaceIdentities]) -> Counter[str]:
 
 def assert_seen(seen: Sequence[FaceIdentities], *names: str, at_least: int = 1) -> None:
     """Raises NodeTestError unless each of the people was named in so many of the images."""
+    _require_names(names)
+    if at_least < 1:
+        raise ValueError(f"at_least must be 1 or more, not {at_least}; assert_not_named is for who must not be named")
     found = names_seen(seen)
     missing = [f"{name!r} in {found[name]}" for name in names if found[name] < at_least]
     if missing:
@@ -27,7 +30,9 @@ def assert_seen(seen: Sequence[FaceIdentities], *names: str, at_least: int = 1) 
 
 
 def assert_not_named(seen: Sequence[FaceIdentities], *names: str) -> None:
-    """Raises NodeTestError where one of the people was named in any of the images."""
+    """Raises NodeTestError where one of the people was named in any of the images, or no image was answered."""
+    _require_names(names)
+    _require_answers(seen)
     found = names_seen(seen)
     named = [f"{name!r} in {found[name]}" for name in names if found[name]]
     if named:
@@ -35,9 +40,23 @@ def assert_not_named(seen: Sequence[FaceIdentities], *names: str) -> None:
 
 
 def assert_nobody_named(seen: Sequence[FaceIdentities]) -> None:
-    """Raises NodeTestError where anybody was named in any of the images: all are strangers, or nobody is there."""
+    """Raises NodeTestError where anybody was named in any of the images, or no image was answered.
+
+    It passes where all are strangers, and where nobody is there.
+    """
+    _require_answers(seen)
     if names_seen(seen):
         raise NodeTestError(f"expected nobody to be named; {_summary(seen)}")
+
+
+def _require_names(names: Sequence[str]) -> None:
+    if not names:
+        raise ValueError("whom? name at least one person")
+
+
+def _require_answers(seen: Sequence[FaceIdentities]) -> None:
+    if not seen:
+        raise NodeTestError("no image was answered, so nothing is known of who would be named")
 
 
 def _summary(seen: Sequence[FaceIdentities]) -> str:

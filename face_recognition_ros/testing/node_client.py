@@ -74,6 +74,8 @@ class NodeClient:
         """Every answer so far; `play` begins anew."""
         self.answers: dict[Stamp, FaceIdentities] = {}
         """The last answer for each stamp."""
+        self._heard: dict[Stamp, float] = {}
+        """When they came, in seconds of time.monotonic."""
         self.gallery: GalleryState | None = None
         self.diagnostics: DiagnosticArray | None = None
         self.subscribe(FaceIdentities, "face_identities", self._take_answer, 10)
@@ -95,6 +97,7 @@ class NodeClient:
     def _take_answer(self, message: FaceIdentities) -> None:
         self.seen.append(message)
         self.answers[stamp_of(message)] = message
+        self._heard[stamp_of(message)] = time.monotonic()
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 
@@ -150,6 +153,8 @@ class NodeClient:
         compressed = source.topics[camera].type.endswith("CompressedImage")
         topic = self._image_topic + ("/compressed" if compressed else "")
         if self._player is not None:
+            self._player.pause()
+            self._hear_last_answer(self._player)  # which would be taken for an answer to what is played now
             self._player.close()
         self.seen.clear()
         self.answers.clear()
@@ -176,13 +181,7 @@ class NodeClient:
         if player is None:
             raise NodeTestError("nothing is played: call play first, or say with `until` how long to wait")
         self.wait_until(lambda: player.has_ended, "the end of the recording", seconds)
-        last = player.last_message(self._camera)
-        heard, count = time.monotonic(), len(self.seen)
-        while last and stamp_of(last) not in self.answers and time.monotonic() - heard < LAST_ANSWER:
-            self._require_running("the last answer")
-            self._executor.spin_once(timeout_sec=0.05)
-            if len(self.seen) > count:
-                heard, count = time.monotonic(), len(self.seen)
+        self._hear_last_answer(player)
         if not self.seen:
             topic = self.node.resolve_topic_name("face_identities")
             raise NodeTestError(
@@ -190,6 +189,19 @@ class NodeClient:
                 f"where {self.node.count_publishers(topic)} nodes publish{self._log()}"
             )
         return tuple(self.seen)
+
+    def _hear_last_answer(self, player: Player) -> None:
+        """Waits for the answer to the image that was published last, unless no further answer comes."""
+        published = player.last_message(self._camera)
+        if published is None:
+            return
+        stamp, moment = stamp_of(published[0]), published[1]
+        heard, count = time.monotonic(), len(self.seen)
+        while self._heard.get(stamp, 0.0) < moment and time.monotonic() - heard < LAST_ANSWER:
+            self._require_running("the last answer")
+            self._executor.spin_once(timeout_sec=0.05)
+            if len(self.seen) > count:
+                heard, count = time.monotonic(), len(self.seen)
 
     def next_header(self) -> Header:
         """A header whose stamp is a tenth of a second after the last one's."""
@@ -244,8 +256,9 @@ class NodeClient:
         return str(self.call(GetState, "get_state").current_state.label)
 
     def change_state(self, transition: str) -> bool:
-        """Whether the transition was made: configure, activate, deactivate or cleanup."""
-        request = Transition(id=TRANSITIONS[transition])
+        """Whether the transition was made: configure, activate, deactivate, cleanup or shutdown."""
+        by_label = transition == "shutdown"  # its id depends on the state
+        request = Transition(label=transition) if by_label else Transition(id=TRANSITIONS[transition])
         return bool(self.call(ChangeState, "change_state", transition=request).success)
 
     def set_parameter(self, name: str, value: Any) -> tuple[bool, str]:

@@ -60,7 +60,7 @@ class Player:
         self._thread = threading.Thread(target=self._run, name="player", daemon=True)
         self.published: Counter[str] = Counter()
         """Messages published so far on each topic, by the recording's names."""
-        self._last: dict[str, bytes] = {}
+        self._last: dict[str, tuple[bytes, float]] = {}
         self.loops = 0
         """How often the recording has been played to its end."""
 
@@ -92,10 +92,15 @@ class Player:
         """How many subscribe to that topic of the recording."""
         return int(self._publishers[topic].get_subscription_count())
 
-    def last_message(self, topic: str) -> Any:
-        """The message published last on that topic of the recording; None where there was none yet."""
-        data = self._last.get(topic)
-        return None if data is None else deserialize_message(data, self._publishers[topic].msg_type)
+    def last_message(self, topic: str) -> tuple[Any, float] | None:
+        """The message published last on that topic of the recording, and when, in seconds of time.monotonic.
+
+        None where there was none yet.
+        """
+        if topic not in self._last:
+            return None
+        data, moment = self._last[topic]
+        return deserialize_message(data, self._recording.topics[topic].message_class()), moment
 
     def close(self) -> None:
         """Stops, and removes the publishers; may be called twice."""
@@ -149,9 +154,9 @@ class Player:
                 if not self._wait_until(stamp):
                     return False
                 self._tell_time(stamp)
+                self._last[topic] = data, time.monotonic()
                 self._publishers[topic].publish(data)
                 self.published[topic] += 1
-                self._last[topic] = data
         if first:
             raise FaceRecognitionError("The recording has no message on the topics that are to be played.")
         return True

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from action_msgs.msg import GoalStatus
 from face_recognition_msgs import srv
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from std_msgs.msg import Header
 
 from face_recognition_ros.demo.processes import PythonProcess
@@ -15,7 +17,7 @@ from face_recognition_ros.pictures import read_picture
 from face_recognition_ros.testing import NodeProcess
 from face_recognition_ros.types import ByteArray
 
-from .helpers import ERROR, all_settled, counts, diagnosed
+from .helpers import ERROR, OK, all_settled, counts, diagnosed
 
 EILEEN = "Eileen Collins"
 PROGRAM = str(Path(__file__).with_name("faulty_node.py"))
@@ -45,6 +47,10 @@ def node(domain: int, robot: Any, order: Path) -> Iterator[FaultyNode]:
 
 @pytest.fixture(scope="module", autouse=True)
 def enrolled(robot: Any, node: Any, astronaut_path: Path) -> None:
+    enroll(robot, astronaut_path)
+
+
+def enroll(robot: Any, astronaut_path: Path) -> None:
     picture = bgr_message(Header(), read_picture(astronaut_path))
     status, result = robot.send_goal(name=EILEEN, images=[picture]).result()
     assert status == GoalStatus.STATUS_SUCCEEDED, result.message
@@ -114,6 +120,25 @@ def test_networks_that_cannot_be_loaded_anew_are_tried_again(
     )
     published(robot, astronaut_bgr, lambda: "The networks hung, and are not loaded again yet" in node.output, "refusal")
     order.unlink()
+    assert robot.show(astronaut_bgr, 3).faces[0].name == EILEEN
+
+
+def test_loading_that_hangs_in_configure_is_told_and_can_be_tried_again(
+    robot: Any, node: Any, order: Path, astronaut_bgr: ByteArray, astronaut_path: Path
+) -> None:
+    assert robot.change_state("deactivate")
+    assert robot.change_state("cleanup")
+    order.write_text("stall 600")
+    client = robot.node.create_client(ChangeState, "face_recognition/change_state")
+    robot.wait_until(client.service_is_ready, "the service change_state")
+    request = client.call_async(ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE)))
+    diagnosed(robot, OK, "The node is configuring")
+    robot.wait_until(request.done, "the end of configure")
+    assert not request.result().success
+    diagnosed(robot, ERROR, "Networks and gallery were not loaded within 10 s")
+    assert robot.change_state("configure")
+    assert robot.change_state("activate")
+    enroll(robot, astronaut_path)  # its gallery is in memory
     assert robot.show(astronaut_bgr, 3).faces[0].name == EILEEN
 
 

@@ -32,27 +32,29 @@ def robot(new_robot: Callable[[], Any]) -> Any:
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-@pytest.mark.parametrize("state", ["unconfigured", "inactive", "active"])
+@pytest.mark.parametrize("state", ["unconfigured", "inactive", "active", "finalized"])
 def test_a_signal_ends_it_cleanly_in_every_state(
     robot: Any, start_node: Callable[..., Any], tmp_path: Path, state: str, number: signal.Signals
 ) -> None:
     node = start_node(tmp_path / "gallery.sqlite3", autostart=state == "active")
     robot.wait_for_state("active" if state == "active" else "unconfigured")
-    if state == "inactive":
-        assert robot.change_state("configure")
+    if transition := {"inactive": "configure", "finalized": "shutdown"}.get(state):
+        assert robot.change_state(transition)
+    assert robot.state() == state
     assert node.stop(number) == 0
     assert "Traceback" not in node.output
     assert "ERROR" not in node.output
 
 
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_a_signal_ends_it_cleanly_during_an_enrolment(
-    robot: Any, start_node: Callable[..., Any], tmp_path: Path
+    robot: Any, start_node: Callable[..., Any], tmp_path: Path, number: signal.Signals
 ) -> None:
     node = start_node(tmp_path / "gallery.sqlite3")
     robot.wait_for_state("active")
     goal = robot.send_goal(name="Somebody", track_id=-1)
     robot.wait_until(lambda: goal.feedback, "the enrolment's first feedback")
-    node.signal(signal.SIGTERM)
+    node.signal(number)
     assert "the node was deactivated" in goal.result()[1].message
     assert node.wait() == 0
     assert "Traceback" not in node.output

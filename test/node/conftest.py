@@ -19,7 +19,7 @@ class RosBench:
 
     def __init__(self) -> None:
         self.context = Context()
-        self.context.init(domain_id=101 + os.getpid() % 100)
+        self.context.init(domain_id=1 + (os.getpid() + 70) % 100)
         self.node = Node("face_recognition", context=self.context, enable_rosout=False)
         self.robot = Node("robot", context=self.context, enable_rosout=False)
         self.executor = SingleThreadedExecutor(context=self.context)

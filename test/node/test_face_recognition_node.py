@@ -17,7 +17,9 @@ def test_a_gallery_that_fails_for_a_moment_is_an_error_in_the_diagnostics_for_th
     keeper = SimpleNamespace(complaint="The gallery could not be read: database is locked.", look_after=lambda: None)
     backend = BackendChoice("auto", "onnxruntime", "there is no GPU")
     node._configured = SimpleNamespace(  # type: ignore[assignment]
-        assembly=SimpleNamespace(backend=backend), facts=SimpleNamespace(read=dict), keeper=keeper
+        assembly=SimpleNamespace(backend=backend, recognizer=SimpleNamespace(detector_backend=backend)),
+        facts=SimpleNamespace(read=dict),
+        keeper=keeper,
     )
     ros.wait_until(lambda: statuses and statuses[-1].level == DiagnosticStatus.ERROR, "an error in /diagnostics")
     assert "database is locked" in statuses[-1].message

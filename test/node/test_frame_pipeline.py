@@ -1,5 +1,6 @@
 """One message through the pipeline: whatever it meets, the next one is answered."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,22 +27,29 @@ class Bench:
     def __init__(self) -> None:
         self.stamps: list[float] = []
         self.failure: Exception | None = None
+        self.meanwhile: Callable[[], None] = lambda: None
+        """Done while a frame is being published."""
         self.backend_errors: list[int] = []
+        self.results: list[float] = []
         self.published: list[Header] = []
         self.logged: list[str] = []
         self.statistics = StreamStatistics(0.0)
         clock = SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=round(NOW * 1e9)))
         self.pipeline = FramePipeline(
             self._recognize,
-            lambda header, frame, result, locate: self.published.append(header),
+            self._publish,
             self.statistics,
             DepthBuffer(),
             clock,
             SimpleNamespace(error=self.logged.append),
             "/camera",
-            lambda result, stamp: None,
+            lambda result, stamp: self.results.append(stamp),
             lambda: self.backend_errors.append(len(self.stamps)),
         )
+
+    def _publish(self, header: Header, *_: Any) -> None:
+        self.meanwhile()
+        self.published.append(header)
 
     def _recognize(self, frame: Any, stamp: float) -> FrameResult:
         self.stamps.append(stamp)
@@ -100,6 +108,26 @@ def test_a_frame_on_which_recognition_fails_is_dropped_and_the_next_one_answered
     assert (measured.failed, measured.answered, len(bench.logged)) == (2, 1, 1)
     assert measured.last_failure == "BackendError: The GPU is gone."
     assert len(bench.backend_errors) == 2, "the watchdog hears of each"
+
+
+def test_a_frame_that_is_given_up_while_it_is_published_is_answered_and_counted_once() -> None:
+    bench = Bench()
+    bench.meanwhile = lambda: bench.pipeline.give_up("It hangs.")
+    bench.pipeline.process(image())
+    measured = bench.statistics.measure(0.0)
+    assert (len(bench.published), measured.answered, measured.failed) == (1, 1, 0)
+    bench.pipeline.process(image())
+    measured = bench.statistics.measure(0.0)
+    assert (len(bench.published), len(bench.results)) == (1, 1), "nothing comes of a pipeline that was given up"
+    assert (measured.answered, measured.failed) == (1, 0)
+
+
+def test_what_fails_after_publishing_is_counted_once_and_reported() -> None:
+    bench = Bench()
+    bench.results = None  # type: ignore[assignment]
+    bench.pipeline.process(image())
+    measured = bench.statistics.measure(0.0)
+    assert (measured.answered, measured.failed, len(bench.logged)) == (0, 1, 1)
 
 
 @pytest.mark.parametrize("subscribers", [0, 1])

@@ -30,7 +30,7 @@ class Bench:
     def __init__(self) -> None:
         self.mood = "answer"
         self.loading = "answer"
-        self.loads = 0
+        self.loads = self.losses = 0
         self.released = threading.Event()
         self.begun = threading.Semaphore(0)
         self.loading_begun = threading.Semaphore(0)
@@ -66,13 +66,17 @@ class Bench:
             raise BackendError("The GPU is gone.")
 
     def give_up_networks(self) -> None:
+        self.losses += 1
         self.lacks_networks = True
 
     def load_networks(self) -> None:
+        losses = self.losses
         self.loads += 1
         self.loading_begun.release()
         try:
             self.obey(self.loading)
+            if self.losses > losses:
+                raise BackendError("They were given up meanwhile.")
             self.lacks_networks = False
         finally:
             self.loaded.release()
@@ -199,6 +203,25 @@ def test_loading_has_more_time_and_is_tried_again(bench: Bench) -> None:
     assert sum("has not answered" in sentence for sentence in bench.logged) == 1
     bench.look(3)
     assert sum("has not answered for 60 s" in sentence for sentence in bench.logged) == 1
+
+
+def test_loading_that_comes_to_its_end_after_it_was_given_up_has_no_say(bench: Bench) -> None:
+    bench.loading = "hang"
+    hang(bench)
+    bench.wait(bench.loading_begun)
+    bench.loading = "answer"
+    bench.look(LOADING_LIMIT + 2)
+    bench.wait(bench.loaded)
+    bench.let_finish()
+    told, loads = list(bench.logged), bench.loads
+    _, loader = bench.watchdog._hanging
+    bench.released.set()
+    loader._thread.join(DEADLINE)
+    assert not loader.is_alive
+    bench.look(PAUSE + 1)
+    bench.let_finish()
+    assert (bench.logged, bench.loads) == (told, loads), "it is neither told nor tried again"
+    assert bench.statistics.measure(0.0).restarts == 1
 
 
 def test_too_many_threads_are_not_left_behind_and_one_that_returns_frees_the_way(bench: Bench) -> None:

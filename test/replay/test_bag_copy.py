@@ -69,6 +69,15 @@ def test_originals_are_copied_and_each_image_has_its_answer(
     assert records[-1]["faces"][0]["name"] == "Eileen Collins"
 
 
+def test_the_new_bag_is_the_same_every_time(recorded: Path, gallery: Path, tmp_path: Path) -> None:
+    given = [str(recorded), "--gallery", str(gallery), "--no-video", "--write-bag", "--set", "min_face_size=80"]
+    outputs = [tmp_path / name for name in ("once", "again", "and again")]
+    for output in outputs:
+        assert main(["replay", *given, "--output", str(output)]) == 0
+    first, *others = [{file.name: file.read_bytes() for file in (one / "bag").iterdir()} for one in outputs]
+    assert others == [first, first]
+
+
 def test_the_new_bag_carries_the_definitions_of_its_types(recorded: Path, gallery: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     arguments = ["--no-video", "--write-bag", "--frames", "1", "--set", "min_face_size=80"]

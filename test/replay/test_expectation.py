@@ -35,10 +35,19 @@ def test_somebody_else_is_told_with_time_track_and_similarities() -> None:
     expected = [frame(0), frame(12_300, face())]
     got = [frame(0), frame(12_300, face("unknown", 0.62))]
     assert compare(expected, got, 0.01).lines() == [
-        "not as expected: 1 differences in 2 frames, 1 faces",
+        "not as expected: 1 difference in 2 frames, 1 faces",
         "     1 x Anna, taken for unknown, at 12.300 s, similarity off by up to 0.1900",
         "  at 12.300 s track 3: expected Anna (similarity 0.81), got unknown (similarity 0.62, accept line 0.65)",
     ]
+
+
+def test_remembered_strangers_are_told_apart() -> None:
+    one, other = (
+        face("unknown", remembered=True, candidates=[{"name": name}]) for name in ("stranger 1", "stranger 2")
+    )
+    assert compare([frame(0, one)], [frame(0, one)], 0.0).is_equal
+    (difference,) = compare([frame(0, one)], [frame(0, other)], 0.0).differences
+    assert difference.who == "unknown (stranger 1), taken for unknown (stranger 2)"
 
 
 def test_similarities_may_differ_by_the_tolerance_and_not_more() -> None:
@@ -102,6 +111,11 @@ def test_every_box_is_the_same_as_itself(drawn: list[tuple[float, ...]]) -> None
         ("{}", r"line 1: not what a replay writes"),
         (json.dumps(frame(0)) + "\nnonsense\n", "line 2: not what"),
         (json.dumps(frame(0, {"status": "known"})), "line 1: not what"),
+        (json.dumps(frame(0, face(similarity=float("nan")))), "line 1: not what"),
+        (json.dumps(frame(0, face(similarity="much"))), "line 1: not what"),
+        (json.dumps(frame(0, face(box=[1, 2, 3]))), "line 1: not what"),
+        (json.dumps(frame(0, face("unknown", accept_similarity="high"))), "line 1: not what"),
+        (json.dumps(frame(0, face(remembered=True, candidates=[]))), "line 1: not what"),
     ],
 )
 def test_a_file_that_is_no_expectation_is_named_with_its_line(content: str, sentence: str, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A live topic as the source of a replay."""
 
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +20,7 @@ from face_recognition_ros.replay.live import TopicSource
 from face_recognition_ros.replay.session import limited
 from face_recognition_ros.replay.sources import open_source
 
-DOMAIN = "83"
+DOMAIN = str(1 + (os.getpid() + 10) % 100)
 
 
 class Camera:
