@@ -3,15 +3,16 @@
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
 from face_recognition_ros.alignment import align_faces
-from face_recognition_ros.detection.detector import FaceDetector
+from face_recognition_ros.detection.detector import FaceDetector, FaceRefiner, check_frame
 from face_recognition_ros.gallery.matcher import FrameDecisions, Looks
 from face_recognition_ros.quality import QualityLimits, assess
+from face_recognition_ros.runtime import BackendChoice
 from face_recognition_ros.types import (
     AlignedFace,
     ByteArray,
@@ -22,6 +23,7 @@ from face_recognition_ros.types import (
     Quality,
     RecognizedFace,
 )
+from face_recognition_ros.video import SearchSchedule, VideoOptions, alike, face_pattern
 
 STILL_PICTURE = -1
 """The track id of a face in a single picture."""
@@ -45,6 +47,20 @@ class Track(Protocol):
     def holder(self) -> str:
         """Id of the identity that the track was last given; empty where there is none."""
 
+    @property
+    def quality(self) -> Quality:
+        """Of the latest look at it."""
+
+    pattern: FloatArray | None
+    """What the face looked like from afar at the latest look; see face_pattern."""
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether one of the latest looks was so odd that it may have been at somebody else."""
+
+    def is_settled(self, stamp: float, interval: float) -> bool:
+        """Whether a look at that time could wait, if one is taken every `interval` seconds."""
+
     def give(self, identity_id: str) -> None:
         """Makes that identity its holder; empty: nobody."""
 
@@ -54,6 +70,12 @@ class Track(Protocol):
 
 class Tracker(Protocol):
     """Detections to tracks."""
+
+    def in_view(self, stamp: float) -> FloatArray:
+        """(T, 4) where the faces of the latest frame are to be looked for at that time."""
+
+    def foresee(self, detections: Sequence[Detection], stamp: float) -> Sequence[Track | None]:
+        """The track that each face surely continues, by its place alone; None where that is not sure."""
 
     def update(
         self,
@@ -89,7 +111,37 @@ class FaceView:
     aligned: AlignedFace | None
     quality: Quality
     embedding: FloatArray | None
-    """(D,) float32 unit vector; None where the face could not be aligned."""
+    """(D,) float32 unit vector; None where the face could not be aligned, or was not looked at anew."""
+    settled: Track | None = None
+    """The track that the face continues, by its place, and of which there are looks enough: no look was taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """A frame in which the faces were found, on its way to their embeddings."""
+
+    stamp: float
+    detections: Sequence[Detection]
+    patterns: Sequence[FloatArray]
+    settled: Sequence[Track | None]
+    aligned: Sequence[AlignedFace | None]
+    qualities: Sequence[Quality]
+    timings: dict[str, float]
+
+    @property
+    def crops(self) -> list[ByteArray]:
+        """(112, 112, 3) uint8 BGR each: those to be embedded."""
+        return [face.crop for face in self.aligned if face is not None]
+
+    def views(self, embeddings: Sequence[FloatArray]) -> list[FaceView]:
+        """The faces, with the embeddings of the crops."""
+        vectors = iter(embeddings)
+        return [
+            FaceView(detection, face, quality, None if face is None else next(vectors), settled)
+            for detection, face, quality, settled in zip(
+                self.detections, self.aligned, self.qualities, self.settled, strict=True
+            )
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,39 +159,79 @@ class Recognizer:
     """Finds, aligns, judges, embeds, tracks and matches the faces of frames. One thread at a time may use it."""
 
     def __init__(
-        self, detector: FaceDetector, embedder: Embedder, tracker: Tracker, judge: Judge, limits: QualityLimits
+        self,
+        detector: FaceDetector,
+        embedder: Embedder,
+        tracker: Tracker,
+        judge: Judge,
+        limits: QualityLimits,
+        video: VideoOptions | None = None,
     ) -> None:
         self._detector = detector
+        self._refiner = detector if isinstance(detector, FaceRefiner) else None
         self._embedder = embedder
         self._tracker = tracker
         self._judge = judge
         self._limits = limits
+        self._video = video or VideoOptions()
+        self._schedule = SearchSchedule(self._video.detection_interval)
 
-    def process(self, frame: ByteArray, stamp: float) -> FrameResult:
+    @property
+    def detector_backend(self) -> BackendChoice:
+        """What runs the detector now, and why."""
+        return self._detector.backend
+
+    def process(self, frame: ByteArray, stamp: float, in_full: bool = False, behind: bool = False) -> FrameResult:
         """The next frame of a stream: (H, W, 3) uint8 BGR, taken at `stamp` seconds.
 
-        Raises ImageError for an array that is no such picture, BackendError where a network fails.
+        in_full: search it, and look at every face, whatever the VideoOptions say. behind: frames before it were lost
+        to the load. Raises ImageError for an array that is no such picture, BackendError where a network fails.
         """
+        (result,) = process_together([(self, frame, stamp)], in_full, behind)
+        return result
+
+    def glance(self, frame: ByteArray, stamp: float, in_full: bool = False, behind: bool = False) -> Glance:
+        """The first half of `process`: finds the faces, and says which crops are to be embedded."""
+        check_frame(frame)
         timings: dict[str, float] = {}
-        views = self._view(frame, timings)
+        with timed(timings, "detection"):
+            detections = self._find(frame, stamp, in_full, behind)
+            patterns = [face_pattern(frame, detection.box) for detection in detections]
+            settled = self._settled(detections, patterns, stamp, in_full)
+        with timed(timings, "alignment"):
+            aligned, qualities = self._align(frame, detections, settled)
+        return Glance(stamp, detections, patterns, settled, aligned, qualities, timings)
+
+    def conclude(self, glance: Glance, embeddings: Sequence[FloatArray]) -> FrameResult:
+        """The second half of `process`, with an embedding for each of the crops of the first."""
+        views, timings = glance.views(embeddings), glance.timings
         with timed(timings, "tracking"):
             tracks = self._tracker.update(
                 [view.detection for view in views],
                 [view.embedding for view in views],
                 [view.quality for view in views],
-                stamp,
+                glance.stamp,
             )
+        for track, view, pattern in zip(tracks, views, glance.patterns, strict=True):
+            if view.embedding is not None:
+                track.pattern = pattern
         with timed(timings, "matching"):
             judged = self._judge.decide_batch([Looks(*track.evidence(), track.holder) for track in tracks])
-        for track, decision in zip(tracks, judged.decisions, strict=True):
+        decisions = [settled_name(decision, track) for track, decision in zip(tracks, judged.decisions, strict=True)]
+        for track, decision in zip(tracks, decisions, strict=True):
             track.give(decision.identity_id)
         if judged.gone:
             self._tracker.forget(judged.gone)
         faces = tuple(
-            recognized(track.id, view, vouched(decision, view))
-            for view, track, decision in zip(views, tracks, judged.decisions, strict=True)
+            recognized(track.id, view, vouched(decision, view, track))
+            for view, track, decision in zip(views, tracks, decisions, strict=True)
         )
         return FrameResult(faces, judged.revision, timings)
+
+    @property
+    def embedder(self) -> Embedder:
+        """What makes embeddings of its crops."""
+        return self._embedder
 
     def view(self, picture: ByteArray) -> list[FaceView]:
         """The faces of a single picture, (H, W, 3) uint8 BGR, best detection first, without asking who they are."""
@@ -167,24 +259,75 @@ class Recognizer:
         """Drops all looks that were taken for these identities; their tracks go on and are judged by new looks."""
         self._tracker.forget(identity_ids)
 
+    def _find(self, frame: ByteArray, stamp: float, in_full: bool, behind: bool) -> list[Detection]:
+        """All faces of the frame, or, where that will do, those of the frame before."""
+        places = self._tracker.in_view(stamp)
+        due = self._schedule.is_due(frame, stamp, len(places), behind)
+        if not (due or in_full or self._refiner is None):
+            known = self._refiner.refine(frame, places)
+            if len(known) == len(places):
+                return known
+        self._schedule.searched()
+        return self._detector.detect(frame)
+
+    def _settled(
+        self, detections: Sequence[Detection], patterns: Sequence[FloatArray], stamp: float, in_full: bool
+    ) -> list[Track | None]:
+        """The track of each face that needs not be looked at anew, as it is surely there and looks as it did."""
+        if in_full:
+            return [None] * len(detections)
+        interval = self._video.embedding_interval
+        return [
+            track if track and track.is_settled(stamp, interval) and alike(pattern, track.pattern) else None
+            for track, pattern in zip(self._tracker.foresee(detections, stamp), patterns, strict=True)
+        ]
+
     def _view(self, frame: ByteArray, timings: dict[str, float]) -> list[FaceView]:
         with timed(timings, "detection"):
             detections = self._detector.detect(frame)
         with timed(timings, "alignment"):
-            aligned = align_faces(frame, detections)
-            qualities = [
-                assess(detection, face, self._limits) for detection, face in zip(detections, aligned, strict=True)
-            ]
+            anew = [None] * len(detections)
+            aligned, qualities = self._align(frame, detections, anew)
+        glance = Glance(0.0, detections, (), anew, aligned, qualities, timings)
         with timed(timings, "embedding"):
-            embeddings = self._embed(aligned)
-        return [FaceView(*parts) for parts in zip(detections, aligned, qualities, embeddings, strict=True)]
+            return glance.views(embed_together(self._embedder, glance.crops))
 
-    def _embed(self, aligned: Sequence[AlignedFace | None]) -> list[FloatArray | None]:
-        crops = [face.crop for face in aligned if face is not None]
-        if not crops:
-            return [None] * len(aligned)
-        vectors: Iterator[FloatArray] = iter(self._embedder.embed(np.stack(crops)))
-        return [None if face is None else next(vectors) for face in aligned]
+    def _align(
+        self, frame: ByteArray, detections: Sequence[Detection], settled: Sequence[Track | None]
+    ) -> tuple[list[AlignedFace | None], list[Quality]]:
+        """Aligned faces and their qualities; of settled tracks no face, and the quality of the latest look."""
+        anew = [detection for detection, track in zip(detections, settled, strict=True) if track is None]
+        faces = iter(align_faces(frame, anew))
+        aligned = [next(faces) if track is None else None for track in settled]
+        qualities = [
+            assess(detection, face, self._limits) if track is None else track.quality
+            for detection, face, track in zip(detections, aligned, settled, strict=True)
+        ]
+        return aligned, qualities
+
+
+def process_together(
+    frames: Sequence[tuple[Recognizer, ByteArray, float]], in_full: bool = False, behind: bool = False
+) -> list[FrameResult]:
+    """A frame of each of several streams, as Recognizer.process does it, with all faces embedded in one call.
+
+    The streams' recognizers are to have the same embedder.
+    """
+    glances = [recognizer.glance(frame, stamp, in_full, behind) for recognizer, frame, stamp in frames]
+    embedding: dict[str, float] = {}
+    with timed(embedding, "embedding"):
+        vectors = embed_together(frames[0][0].embedder, [crop for glance in glances for crop in glance.crops])
+    results = []
+    for (recognizer, _, _), glance in zip(frames, glances, strict=True):
+        glance.timings.update(embedding)
+        own, vectors = vectors[: len(glance.crops)], vectors[len(glance.crops) :]
+        results.append(recognizer.conclude(glance, own))
+    return results
+
+
+def embed_together(embedder: Embedder, crops: Sequence[ByteArray]) -> Sequence[FloatArray]:
+    """(D,) float32 unit vectors of (112, 112, 3) crops, in one call, or in none where there are no crops."""
+    return list(embedder.embed(np.stack(crops))) if crops else []
 
 
 def still_looks(view: FaceView) -> Looks:
@@ -200,9 +343,19 @@ def recognized(track_id: int, view: FaceView, decision: Decision) -> RecognizedF
     return RecognizedFace(track_id, view.detection, view.quality, decision, view.embedding, crop)
 
 
-def vouched(decision: Decision, view: FaceView) -> Decision:
-    """The track's decision, unless this face could not be embedded: nothing then says that it is the same person."""
-    return decision if view.embedding is not None else Decision(IdentityStatus.TENTATIVE)
+def settled_name(decision: Decision, track: Track) -> Decision:
+    """The decision, unless it is a new name for a track whose latest looks may be at two people."""
+    if track.is_doubtful and decision.identity_id not in ("", track.holder):
+        return replace(decision, status=IdentityStatus.TENTATIVE, stranger=None)
+    return decision
+
+
+def vouched(decision: Decision, view: FaceView, track: Track) -> Decision:
+    """The track's decision, unless nothing says that this face is the same person.
+
+    That is so where it could not be embedded, or was not because it seemed to continue another track.
+    """
+    return decision if view.embedding is not None or view.settled is track else Decision(IdentityStatus.TENTATIVE)
 
 
 @contextmanager

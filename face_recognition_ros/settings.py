@@ -45,11 +45,30 @@ class Settings:
     )
     max_faces: int = setting(32, "at most so many faces of a frame are looked at, the best first", low=1, high=1000)
 
+    detection_interval: int = setting(
+        6,
+        "in video, newcomers are found within so many frames; in between known faces are only followed. 1: every "
+        "frame is searched",
+        low=1,
+        high=60,
+    )
+    embedding_interval: float = setting(
+        0.2,
+        "in video, seconds after which a face that was seen well enough is embedded again, so that nobody can take "
+        "over its name unnoticed; 0: in every frame",
+        low=0.0,
+        high=2.0,
+    )
+
     embedding_model: str = setting(
         "",
         "ONNX file of the embedding network, or name of an installed one (face_embedding_int8); empty: face_embedding",
     )
-    backend: str = setting("auto", "what runs the networks", choices=("auto", "tensorrt", "onnxruntime", "torch_cuda"))
+    backend: str = setting(
+        "auto",
+        "what runs the networks; auto: tensorrt where installed, else onnxruntime; the others only when asked for",
+        choices=("auto", "tensorrt", "onnxruntime", "openvino", "openvino_bf16", "torch_cuda"),
+    )
     strict_backend: bool = setting(False, "refuse to start where the backend asked for is not available")
     threads: int = setting(
         0, "CPU threads for the networks; 0: one per core; the process's first configure decides", low=0, high=256

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from face_recognition_ros.assembly import assemble, build_embedder, embedding_model_file, open_gallery
-from face_recognition_ros.errors import GalleryError, ModelError
+from face_recognition_ros.errors import BackendError, GalleryError, ModelError
 from face_recognition_ros.gallery.store import Template
 from face_recognition_ros.models import find_model
 from face_recognition_ros.settings import Settings
-from face_recognition_ros.types import ByteArray
+from face_recognition_ros.types import ByteArray, IdentityStatus
 
 
 def test_the_network_is_the_released_one_an_installed_one_or_a_file(tmp_path: Path) -> None:
@@ -71,3 +71,55 @@ def test_the_settings_reach_who_learns(astronaut_bgr: ByteArray) -> None:
         assert stranger.expires is not None
         assert 0 < stranger.expires - stranger.created <= 101.0
         assert assembly.recognizer.process(astronaut_bgr, 2.0).faces[0].decision.stranger is not None
+
+
+def test_a_thread_that_returns_from_networks_that_were_given_up_changes_nothing(
+    astronaut_bgr: ByteArray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with assemble(Settings(min_face_size=80.0)) as assembly:
+        (face,) = assembly.recognizer.process(astronaut_bgr, 1.0).faces
+        former = assembly.recognizer
+        assembly.give_up_networks()
+        with pytest.raises(BackendError, match="not loaded again yet"):
+            assembly.recognizer.process(astronaut_bgr, 1.1)
+        with pytest.raises(RuntimeError, match="its successor takes the frames"):
+            former.process(astronaut_bgr, 1.1)
+        monkeypatch.setattr("face_recognition_ros.assembly.warm_up", lambda *_: assembly.give_up_networks())
+        with pytest.raises(BackendError, match="took so long that it was given up"):
+            assembly.load_networks()
+        assert assembly.lacks_networks
+        monkeypatch.undo()
+        assembly.load_networks()
+        (again,) = assembly.recognizer.process(astronaut_bgr, 1.2).faces
+        assert again.track_id == face.track_id + 1
+
+
+def standing_at(portrait: ByteArray, number: int) -> ByteArray:
+    """(480, 640, 3) frame with the person of a portrait a little beside the middle, swaying; number: of the frame."""
+    small = np.asarray(cv2.resize(portrait[:500, :500], (400, 400), interpolation=cv2.INTER_AREA), np.uint8)
+    frame = np.full((480, 640, 3), 120, np.uint8)
+    left, top = 120 + round(6 * np.sin(number / 5)), 60 + round(3 * np.cos(number / 7))
+    frame[top : top + 400, left : left + 400] = small
+    return frame
+
+
+def test_in_video_who_takes_over_a_place_never_wears_the_name(
+    astronaut_bgr: ByteArray, grace_hopper_bgr: ByteArray
+) -> None:
+    """The real networks, everything done less often than each frame, and a swap at any moment between two looks."""
+    other = grace_hopper_bgr[60:, 30:]  # her face is then about where the astronaut's is
+    with assemble(Settings()) as assembly:
+        looks = [assembly.recognizer.view(standing_at(astronaut_bgr, number))[0] for number in range(0, 20, 4)]
+        templates = [Template(look.embedding, look.quality.score) for look in looks if look.embedding is not None]
+        assembly.store.enroll("Eileen Collins", templates)
+        for swap in range(30, 36):
+            assembly.recognizer.reset_tracks()
+            named, embedded = [], []
+            for number in range(60):
+                picture = astronaut_bgr if number < swap else other
+                (face,) = assembly.recognizer.process(standing_at(picture, number), 100.0 * swap + number / 30).faces
+                named.append(face.decision.status is IdentityStatus.KNOWN)
+                embedded.append(face.embedding is not None)
+            assert all(named[5:swap])
+            assert not any(named[swap:]), "she looks different from afar, so the first frame is looked at"
+            assert sum(embedded[:swap]) < swap / 2

@@ -14,7 +14,7 @@ def test_every_setting_is_described_and_in_range_by_default() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
-        ("backend", "cuda", "auto, tensorrt, onnxruntime, torch_cuda"),
+        ("backend", "cuda", "auto, tensorrt, onnxruntime, openvino, openvino_bf16, torch_cuda"),
         ("min_face_size", 3.0, "12 and 2000"),
         ("target_false_accept_rate", 0.5, "1e-07 and 0.1"),
         ("target_false_accept_rate", float("nan"), "1e-07 and 0.1"),

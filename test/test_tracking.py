@@ -268,3 +268,100 @@ def test_calls_that_do_not_fit_are_refused(arguments: tuple[list, list, list], s
 def test_options_out_of_range_are_refused(wrong: dict) -> None:
     with pytest.raises(SettingsError, match=next(iter(wrong))):
         TrackerOptions(**wrong)
+
+
+def test_where_to_look_for_the_faces_of_the_latest_frame() -> None:
+    tracker = FaceTracker()
+    assert tracker.in_view(0.0).shape == (0, 4)
+    for number in range(6):
+        see(tracker, number * FRAME, (100 + 4 * number, ANNA), (400, BERT))
+    moving, resting = tracker.in_view(6 * FRAME)
+    np.testing.assert_allclose(resting, face(400).box)
+    assert face(120).box[0] < moving[0] <= face(124).box[0] + 1, "moved on with its velocity"
+    see(tracker, 6 * FRAME, (124, ANNA))
+    assert len(tracker.in_view(7 * FRAME)) == 1, "who was out of sight is to be searched for"
+
+
+@pytest.mark.parametrize(
+    ("places", "foreseen"),
+    [
+        ((100, 400), [1, 2]),
+        ((404, 96), [2, 1]),
+        ((160,), [None]),
+        ((100, 160), [None, None]),
+        ((250,), [None]),
+        ((), []),
+    ],
+    ids=["as before", "other order", "too far", "a newcomer beside", "nobody there", "nobody at all"],
+)
+def test_a_track_is_foreseen_where_no_other_is_in_question(places: tuple[int, ...], foreseen: list[int | None]) -> None:
+    tracker = FaceTracker()
+    see(tracker, 0, (100, ANNA), (400, BERT))
+    found = tracker.foresee([face(x) for x in places], FRAME)
+    assert [track and track.id for track in found] == foreseen
+
+
+def test_who_was_out_of_sight_is_not_foreseen_nor_who_stands_where_they_were() -> None:
+    tracker = FaceTracker()
+    see(tracker, 0, (100, ANNA), (150, BERT))
+    see(tracker, FRAME, (100, ANNA))
+    assert tracker.foresee([face(150)], 2 * FRAME) == [None], "two tracks are near"
+    assert tracker.foresee([face(100)], 2 * FRAME) == [None], "Bert may have stepped there"
+
+
+def settled_after(looks: list[FloatArray], qualities: list[Quality]) -> int | None:
+    """Number of looks after which a track needs none for a while; None if it still does after the last."""
+    tracker = FaceTracker(TrackerOptions(usual_similarity=0.5))
+    for number, (one, quality) in enumerate(zip(looks, qualities, strict=True)):
+        (track,) = see_tracks(tracker, number * FRAME, (100, one), quality=quality)
+        if track.is_settled((number + 1) * FRAME, 0.2):
+            return number + 1
+    return None
+
+
+def test_a_track_settles_after_five_good_looks() -> None:
+    same = [look(ANNA, seed, 0.9) for seed in range(9)]
+    assert settled_after(same, [GOOD] * 9) == 5
+    assert settled_after(same, [POOR] * 9) is None, "nothing is known of who that is"
+    assert settled_after(same, [POOR, GOOD] * 4 + [GOOD]) == 9
+
+
+def test_a_settled_track_is_looked_at_again_after_the_interval_and_thrice_after_an_odd_look() -> None:
+    tracker = FaceTracker(TrackerOptions(usual_similarity=0.5, contradiction_similarity=0.2))
+    for number in range(5):
+        (track,) = see_tracks(tracker, number * FRAME, (100, look(ANNA, number, 0.95)))
+    last = 4 * FRAME
+    assert track.is_settled(last + 0.19, 0.2)
+    assert not track.is_settled(last + 0.2, 0.2)
+    assert not track.is_settled(last, 0.0)
+    assert not track.is_settled(last - 0.1, 0.2), "the clock was set back"
+    odd = look(ANNA, 9, 0.4)
+    (same,) = see_tracks(tracker, 5 * FRAME, (100, odd))
+    assert same is track
+    settled = []
+    for number in range(6, 10):
+        see(tracker, number * FRAME, (100, look(ANNA, number, 0.95)))
+        settled.append(track.is_settled(number * FRAME, 0.2))
+    assert settled == [False, False, True, True], "after three looks that are as ever"
+
+
+def test_a_face_that_was_not_looked_at_keeps_the_looks_and_the_quality_of_before() -> None:
+    tracker = FaceTracker()
+    (track,) = see_tracks(tracker, 0, (100, ANNA))
+    see(tracker, FRAME, (100, None), quality=POOR)
+    assert track.quality is GOOD
+    assert track.looked_at == 0
+    assert track.last_seen == FRAME
+    tracker.update([face(100)], [look(ANNA, 1)], [POOR], 2 * FRAME)
+    assert track.quality is POOR
+    assert len(track.evidence()[1]) == 1
+
+
+def test_a_track_whose_looks_were_forgotten_is_looked_at_anew() -> None:
+    tracker = FaceTracker()
+    for number in range(5):
+        (track,) = see_tracks(tracker, number * FRAME, (100, ANNA))
+    track.give("p-1")
+    assert track.is_settled(5 * FRAME, 0.2)
+    tracker.forget({"p-1"})
+    assert not track.is_settled(5 * FRAME, 0.2)

@@ -1,13 +1,13 @@
 """What a face detector offers, and the options all of them share."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from face_recognition_ros.errors import ImageError, SettingsError
 from face_recognition_ros.runtime import BackendChoice
-from face_recognition_ros.types import ByteArray, Detection
+from face_recognition_ros.types import ByteArray, Detection, FloatArray
 
 
 class FaceDetector(Protocol):
@@ -26,6 +26,14 @@ class FaceDetector(Protocol):
 
         Raises ImageError for an array of another shape or dtype.
         """
+
+
+@runtime_checkable
+class FaceRefiner(Protocol):
+    """What a detector offers that can follow known faces for less than a search costs."""
+
+    def refine(self, frame: ByteArray, boxes: FloatArray) -> list[Detection]:
+        """The faces of a (H, W, 3) uint8 BGR frame at about these places, (N, 4); fewer where one is not there."""
 
 
 @dataclass(frozen=True, slots=True)

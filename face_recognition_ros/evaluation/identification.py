@@ -129,7 +129,7 @@ def probe(assembly: Assembly, video: Video, known: bool) -> VideoResult:
     sightings, looks = [], []
     for number, path in enumerate(video.frames):
         picture = read_picture(path)
-        faces = assembly.recognizer.process(picture, number * FRAME_INTERVAL).faces
+        faces = assembly.recognizer.process(picture, number * FRAME_INTERVAL, in_full=True).faces
         subject = central_view(faces, picture)
         named = tuple(face.decision.identity.name for face in faces if face.decision.identity)
         if subject is None or subject.embedding is None:

@@ -13,7 +13,7 @@ from std_msgs.msg import Header
 
 from face_recognition_ros.assembly import Assembly
 from face_recognition_ros.errors import FaceRecognitionError
-from face_recognition_ros.runtime import BackendChoice
+from face_recognition_ros.runtime import BACKENDS
 from face_recognition_ros.types import Identity
 
 WINDOW = 10.0
@@ -80,6 +80,7 @@ class StreamStatistics:
         self._arrivals, self._answers, self._malformed, self._failed = _Window(), _Window(), _Window(), _Window()
         self._latencies: dict[str, _Window] = {}
         self._last_malformed = self._last_failure = ""
+        self._noticed_drops = 0
 
     def image_arrived(self, now: float) -> None:
         with self._lock:
@@ -90,6 +91,12 @@ class StreamStatistics:
     def image_dropped(self) -> None:
         with self._lock:
             self._counts["dropped"] += 1
+
+    def fell_behind(self) -> bool:
+        """Whether images were dropped since this was asked last."""
+        with self._lock:
+            noticed, self._noticed_drops = self._noticed_drops, self._counts["dropped"]
+            return self._noticed_drops > noticed
 
     def image_malformed(self, now: float, reason: str) -> None:
         with self._lock:
@@ -185,12 +192,14 @@ class Facts:
         return fixed | self._counts | {"gallery next expiry": "never" if expiry is None else utc(expiry)}
 
     def _networks(self) -> dict[str, str]:
-        """They may have been loaded anew."""
-        backend = self._assembly.backend
+        """They may have been loaded anew, or another backend may have taken over."""
+        backend, detector = self._assembly.backend, self._assembly.recognizer.detector_backend
         return {
             "backend": backend.used,
             "backend asked for": backend.requested,
             "backend reason": backend.reason,
+            "detector backend": detector.used,
+            "detector backend reason": detector.reason,
             "runtime": self._assembly.embedder.backend,
             "model": self._assembly.model_id,
         }
@@ -214,11 +223,12 @@ def utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def fallback(backend: BackendChoice) -> str:
-    """Says that another backend than the one asked for serves; empty where it does not."""
-    if backend.requested in ("auto", backend.used):
-        return ""
-    return f"The backend {backend.requested} is not available, {backend.used} serves instead: {backend.reason}"
+def fallback(assembly: Assembly) -> str:
+    """Says that another backend than the one asked for serves; empty where it does not, or there is no choice."""
+    for backend in (assembly.backend, assembly.recognizer.detector_backend):
+        if backend.requested not in ("auto", backend.used) and backend.used in BACKENDS:
+            return f"Not the backend {backend.requested} but {backend.used} serves: {backend.reason}"
+    return ""
 
 
 def diagnostics_message(

@@ -26,6 +26,7 @@ from face_recognition_ros.node.frame_pipeline import FramePipeline
 from face_recognition_ros.node.gallery_keeper import GalleryKeeper
 from face_recognition_ros.node.gallery_services import ChangeHooks, GalleryServices
 from face_recognition_ros.node.inference import Job
+from face_recognition_ros.node.loading import load_in_time
 from face_recognition_ros.node.parameters import (
     change_validator,
     declare_parameters,
@@ -39,6 +40,7 @@ from face_recognition_ros.node.watchdog import Watchdog
 from face_recognition_ros.node.worker import Worker
 from face_recognition_ros.recognizer import FrameResult
 from face_recognition_ros.settings import Settings
+from face_recognition_ros.types import ByteArray
 
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 """The SensorData profile, but with room for the newest image only."""
@@ -95,7 +97,8 @@ class FaceRecognitionNode(LifecycleNode):
     @transition
     def on_configure(self, state: LifecycleState) -> None:
         with ExitStack() as undo:
-            assembly = assemble(read_settings(self))
+            load = partial(assemble, read_settings(self))
+            assembly = load_in_time(load, self._publish_diagnostics, self.get_logger())
             undo.callback(assembly.close)
             worker = Worker("gallery", self._wake)
             undo.callback(worker.stop)
@@ -168,9 +171,13 @@ class FaceRecognitionNode(LifecycleNode):
         depth = DepthBuffer()
         assembly = configured.assembly
 
+        def recognize(frame: ByteArray, stamp: float) -> FrameResult:
+            enrolling, behind = configured.enrollment.wants_frames, statistics.fell_behind()
+            return assembly.recognizer.process(frame, stamp, in_full=enrolling, behind=behind)
+
         def create_pipeline(on_backend_error: Callable[[], None]) -> FramePipeline:
             return FramePipeline(
-                lambda frame, stamp: assembly.recognizer.process(frame, stamp),  # whichever it is by then
+                recognize,
                 configured.answers.publish,
                 statistics,
                 depth,
@@ -249,7 +256,7 @@ class FaceRecognitionNode(LifecycleNode):
             topic=active.topic if active else "",
             publishers=self.count_publishers(active.topic) if active else 0,
             complaint=self._complaint or (configured.keeper.complaint if configured else ""),
-            warning=fallback(configured.assembly.backend) if configured else "",
+            warning=fallback(configured.assembly) if configured else "",
             facts=configured.facts.read() if configured else {},
         )
         measured = active.statistics.measure(time.monotonic()) if active else None

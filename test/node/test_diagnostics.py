@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from face_recognition_ros.node.diagnostics import (
     NodeReport,
     StreamStatistics,
     diagnostics_message,
+    fallback,
     judge,
 )
 from face_recognition_ros.runtime import BackendChoice
@@ -93,7 +95,29 @@ def template(axis: int) -> Template:
 def facts_of(store: GalleryStore, settings: Settings) -> Facts:
     embedder = SimpleNamespace(backend="ONNX Runtime")
     backend = BackendChoice("auto", "onnxruntime", "there is no GPU")
-    return Facts(SimpleNamespace(store=store, settings=settings, backend=backend, embedder=embedder, model_id="net"))  # type: ignore[arg-type]
+    recognizer = SimpleNamespace(detector_backend=BackendChoice("auto", "tensorrt", "the first"))
+    assembly: Any = SimpleNamespace(
+        store=store, settings=settings, recognizer=recognizer, backend=backend, embedder=embedder, model_id="net"
+    )
+    return Facts(assembly)
+
+
+@pytest.mark.parametrize(
+    ("embedder", "detector", "warning"),
+    [
+        (("tensorrt", "tensorrt"), ("tensorrt", "tensorrt"), ""),
+        (("tensorrt", "onnxruntime"), ("tensorrt", "tensorrt"), "Not the backend tensorrt but onnxruntime serves: w"),
+        (("tensorrt", "tensorrt"), ("tensorrt", "onnxruntime"), "Not the backend tensorrt but onnxruntime serves: w"),
+        (("auto", "onnxruntime"), ("auto", "onnxruntime"), ""),
+        (("onnxruntime", "onnxruntime"), ("onnxruntime", "OpenCV 5"), ""),
+    ],
+)
+def test_another_backend_than_the_one_asked_for_is_a_warning(
+    embedder: tuple[str, str], detector: tuple[str, str], warning: str
+) -> None:
+    recognizer = SimpleNamespace(detector_backend=BackendChoice(*detector, "w"))
+    assembly: Any = SimpleNamespace(backend=BackendChoice(*embedder, "w"), recognizer=recognizer)
+    assert fallback(assembly) == warning
 
 
 def test_the_gallery_is_counted_by_kind() -> None:
@@ -101,7 +125,7 @@ def test_the_gallery_is_counted_by_kind() -> None:
     with GalleryStore.open(None, "net", 8, clock=lambda: now) as store:
         facts = facts_of(store, Settings(gallery_key="key"))
         empty = facts.read()
-        assert (empty["backend"], empty["model"]) == ("onnxruntime", "net")
+        assert (empty["backend"], empty["detector backend"], empty["model"]) == ("onnxruntime", "tensorrt", "net")
         assert (empty["gallery"], empty["gallery encryption"]) == ("in memory", "none"), "nothing is stored"
         assert (empty["gallery people"], empty["gallery next expiry"]) == ("0", "never")
         anna = store.enroll("Anna", [template(0), template(1)])
@@ -133,3 +157,12 @@ def test_the_message_carries_all_values() -> None:
     assert (values["backend"], values["gallery revision"], values["state"]) == ("onnxruntime", "3", "active")
     assert values["input rate (Hz)"] == "20.00"
     assert values["detection p50 (ms)"] == "50.50"
+
+
+def test_falling_behind_is_told_once() -> None:
+    statistics = StreamStatistics(0.0)
+    assert not statistics.fell_behind()
+    statistics.image_dropped()
+    statistics.image_dropped()
+    assert statistics.fell_behind()
+    assert not statistics.fell_behind()

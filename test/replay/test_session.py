@@ -86,7 +86,9 @@ def test_a_frame_is_learned_from_before_the_next(learning_gallery: Path, film: l
     clock, notes = StampClock(), Notes()
     frames = [SourceFrame(SECOND + number * SECOND // 15, "", picture) for number, picture in enumerate(film)]
     with (
-        private_copy(Settings(gallery=str(learning_gallery), remember_unknown=True)) as settings,
+        private_copy(
+            Settings(gallery=str(learning_gallery), remember_unknown=True, embedding_interval=0.0)
+        ) as settings,
         assemble(settings, clock) as assembly,
     ):
         run(frames, assembly, clock, [notes], lambda frame: None)
