@@ -1,6 +1,7 @@
 """Turns image messages into BGR arrays, without a copy where the message allows it, and refuses malformed ones."""
 
 import re
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -102,9 +103,10 @@ def compressed_to_bgr(message: Any, topic: str = "image/compressed") -> ByteArra
     data = np.frombuffer(message.data, np.uint8)
     if data.size == 0:
         raise ImageError(f"{topic}: a compressed image (format {_short(message.format)}) without data.")
-    if is_cut_short(data.tobytes()):
+    content = data.tobytes()
+    if is_cut_short(content):
         raise ImageError(f"{topic}: a JPEG of {data.size} bytes is cut short: it has no end marker.")
-    size = claimed_size(data.tobytes())
+    size = claimed_size(content)
     if size is None:
         raise ImageError(
             f"{topic}: {data.size} bytes of format {_short(message.format)} cannot be decoded; JPEG or PNG is expected."
@@ -116,7 +118,7 @@ def compressed_to_bgr(message: Any, topic: str = "image/compressed") -> ByteArra
             f"at most {MAX_COMPRESSED_PIXELS} pixels are unpacked."
         )
     try:
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        picture = None if is_damaged_png(content) else cv2.imdecode(data, cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise ImageError(f"{topic}: a compressed image cannot be decoded: {_first_line(error)}.") from error
     if picture is None:
@@ -153,6 +155,21 @@ def is_cut_short(data: bytes) -> bool:
     return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
 
 
+def is_damaged_png(data: bytes) -> bool:
+    """Whether it is a PNG with a wrong checksum or without an end; libpng would say so on stderr, for every image."""
+    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return False
+    position = 8  # PNG specification, section 5.3: chunks of length, type, content and CRC-32
+    while position + 12 <= len(data):
+        end = position + 12 + int.from_bytes(data[position : position + 4])
+        if end > len(data) or zlib.crc32(data[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end]):
+            return True
+        if data[position + 4 : position + 8] == b"IEND":
+            return False
+        position = end
+    return True
+
+
 def message_to_bgr(message: Any, topic: str = "image") -> ByteArray:
     """An Image or a CompressedImage, whichever it is; see the two functions for both."""
     return image_to_bgr(message, topic) if hasattr(message, "encoding") else compressed_to_bgr(message, topic)
@@ -161,9 +178,10 @@ def message_to_bgr(message: Any, topic: str = "image") -> ByteArray:
 def rows_view(message: Any, dtype: np.dtype[Any], channels: int, topic: str) -> _Pixels:
     """The message's data as (H, W, channels) of that dtype (of its own byte order), rows as far apart as step says.
 
-    Raises ImageError where step or the amount of data does not fit the size.
+    Raises ImageError where the size is none, or step or the amount of data does not fit it.
     """
     width, height, step = message.width, message.height, message.step
+    _check_size(width, height, topic)
     row = width * channels * dtype.itemsize
     described = f"{topic}: a {message.encoding} image of {width}x{height} pixels"
     if step < row:

@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from face_recognition_ros.replay.gathering import Gathering, Look, Presence
+from face_recognition_ros.replay.gathering import Gathering, Look, Presence, counted
 from face_recognition_ros.replay.sources import NANOSECONDS
 
 TILE, GAP, MARGIN, CAPTION = 128, 12, 24, 52
@@ -38,7 +38,8 @@ def write_sheets(folder: Path, gathering: Gathering) -> dict[str, Path]:
     tracks = sorted(gathering.unknown_tracks.items())
     if tracks:
         rows = [Row(f"{track.name}: {_about(track)}", track.album.looks) for _, track in tracks]
-        line = f"{len(tracks)} tracks that got no name, at least for a time; similarities are to the nearest person"
+        many = f"{len(tracks)} {counted(len(tracks), 'track')}"
+        line = f"{many} without a name, at least for a time; similarities are to the nearest person"
         sheets[""] = (UNKNOWN_SHEET, [line], rows)
     written: dict[str, Path] = {}
     for identity_id, (name, lines, rows) in sheets.items():
@@ -96,11 +97,13 @@ def _height(row: Row) -> int:
 def _about(person: Presence) -> str:
     """When somebody was there, and how alike the looks were."""
     visits, similarities = person.visits, np.array(person.similarities)
-    many = f"{len(visits)} visits" if len(visits) != 1 else "1 visit"
-    frames = f"{len(person.seconds)} frames" if len(person.seconds) != 1 else "1 frame"
+    frames, many = len(person.seconds), len(visits)
     low, middle, high = similarities.min(), np.median(similarities), similarities.max()
     times = f"{visits[0][0]:.1f} to {visits[-1][1]:.1f} s"
-    return f"{frames}, {many}, {times}; similarity {low:.2f} to {high:.2f}, median {middle:.2f}"
+    return (
+        f"{frames} {counted(frames, 'frame')}, {many} {counted(many, 'visit')}, {times}; "
+        f"similarity {low:.2f} to {high:.2f}, median {middle:.2f}"
+    )
 
 
 def _shortened(draw: ImageDraw.ImageDraw, text: str, size: int, width: int) -> str:

@@ -100,6 +100,11 @@ class Presence:
         return [(float(times[i]), float(times[j])) for i, j in zip(starts, stops, strict=True)] if len(times) else []
 
 
+def counted(number: int, one: str, several: str = "") -> str:
+    """The word for so many: `one`, or else `several`, which is `one` with an s where it is not given."""
+    return one if number == 1 else several or f"{one}s"
+
+
 class Gathering:
     """A Sink that keeps no more than people can look at, however long the replay is."""
 
@@ -118,7 +123,10 @@ class Gathering:
         """unknown, ambiguous and tentative."""
         self.unknown_tracks: dict[int, Presence] = {}
         self.best_frame: ByteArray | None = None
-        """The annotated frame in which the most people were named, and named most surely."""
+        """The annotated frame in which the most people were named, and named most surely.
+
+        Where nobody is named, the one with the most faces, and most of them judged.
+        """
         self._merit = (0, 0, 0.0)
 
     @property
@@ -162,7 +170,9 @@ class Gathering:
 
     def _keep_frame(self, frame: SourceFrame, result: FrameResult) -> None:
         named = [face for face in result.faces if face.decision.identity is not None]
-        merit = len(named), len(named) - len(result.faces), sum(face.decision.similarity for face in named)
+        judged = sum(face.decision.status is not IdentityStatus.TENTATIVE for face in result.faces)
+        surely = sum(face.decision.similarity for face in named)
+        merit = (len(named), len(named) - len(result.faces), surely) if named else (0, len(result.faces), judged)
         if frame.picture is not None and (self.best_frame is None or merit > self._merit):
             self._merit = merit
             self.best_frame = draw_faces(frame.picture, result.faces)

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from face_recognition_ros import __version__
 from face_recognition_ros.assembly import Assembly
 from face_recognition_ros.replay.expectation import Comparison
-from face_recognition_ros.replay.gathering import Gathering, Look, Presence
+from face_recognition_ros.replay.gathering import Gathering, Look, Presence, counted
 from face_recognition_ros.replay.session import Counts
 from face_recognition_ros.replay.timeline import colours_of, rows, timeline
 from face_recognition_ros.settings import Settings, specs
@@ -107,6 +107,7 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["counted"] = counted
     best = gathering.best_frame
     return environment.get_template("summary.html.jinja").render(
         facts=facts,
@@ -200,7 +201,8 @@ def versions() -> list[tuple[str, str]]:
 
 
 def _track_caption(track: Presence) -> str:
-    return f"{track.name} · {track.seconds[0]:.1f} s · {len(track.seconds)} frames"
+    count = len(track.seconds)
+    return f"{track.name}, {track.seconds[0]:.1f} s, {count} {counted(count, 'frame')}"
 
 
 def _value(value: object) -> str:

@@ -77,6 +77,9 @@ def _draw_similarity(axes: Axes, shown: Sequence[Presence], colours: Sequence[st
         lines = np.concatenate([np.array(one.accept_lines) for one in judged])
         order = np.argsort(times, kind="stable")
         axes.step(times[order], lines[order], where="post", color="#5c6b78", linewidth=1, linestyle="--")
+    if all(one.kind == "tentative" for one in shown):
+        words = "no face was seen well and often enough to be judged"
+        axes.text(0.5, 0.5, words, color="#5c6b78", ha="center", va="center", transform=axes.transAxes)
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.grid(color="#dfe5ea", linewidth=0.8)

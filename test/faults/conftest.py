@@ -21,7 +21,8 @@ class Witness(Robot):
         self.node.destroy_publisher(self._images)
 
     def spin_until(self, moment: float) -> None:
-        """Takes what comes until that moment, in seconds of time.monotonic."""
+        """Takes what comes until that moment, in seconds of time.monotonic; at least once."""
+        self._executor.spin_once(timeout_sec=0.0)
         while (left := moment - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=left)
 

@@ -18,7 +18,7 @@ from std_msgs.msg import Header
 from face_recognition_ros.errors import ImageError
 from face_recognition_ros.node.depth import DepthBuffer, depth_metres
 from face_recognition_ros.node.diagnostics import StreamStatistics
-from face_recognition_ros.node.frame_pipeline import FramePipeline
+from face_recognition_ros.node.frame_pipeline import MOST_KINDS, FramePipeline
 from face_recognition_ros.node.image_conversion import ENCODINGS, MAX_SIDE, claimed_size, message_to_bgr
 from face_recognition_ros.recognizer import FrameResult
 
@@ -97,6 +97,14 @@ def test_every_message_is_answered_or_refused_with_a_sentence(message: Any) -> N
         frame = message_to_bgr(message, "/camera")
         assert frame.dtype == np.uint8
         assert frame.shape[2:] == (3,)
+
+
+def test_ever_new_faults_do_not_fill_the_log() -> None:
+    bench = Bench()
+    for number in range(2 * MOST_KINDS):
+        bench.pipeline.process(Image(height=1, width=1, encoding="x" * (number % 40) + "ab"[number // 40]))
+    assert bench.statistics.measure(0.0).malformed == 2 * MOST_KINDS
+    assert len(bench.logged) == MOST_KINDS
 
 
 @given(images())

@@ -78,6 +78,17 @@ def test_the_best_frame_names_the_most() -> None:
     assert gathering.best_frame.shape == (20, 20, 3)
 
 
+def test_where_nobody_is_named_the_best_frame_has_the_most_faces_and_most_of_them_judged() -> None:
+    gathering = Gathering()
+    tentative = face(status=IdentityStatus.TENTATIVE)
+    gathering.take(*frame(0.0, size=(10, 10)))
+    gathering.take(*frame(0.1, tentative, tentative, tentative, size=(20, 20)))
+    gathering.take(*frame(0.2, face(), tentative, face(), size=(30, 30)))
+    gathering.take(*frame(0.3, face(), size=(40, 40)))
+    assert gathering.best_frame is not None
+    assert gathering.best_frame.shape == (30, 30, 3)
+
+
 def test_each_person_has_a_sheet_and_the_unknown_share_one(tmp_path: Path) -> None:
     gathering = Gathering()
     gathering.take(

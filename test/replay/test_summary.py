@@ -39,7 +39,7 @@ def test_the_page_tells_who_was_there_and_with_what(tmp_path: Path) -> None:
     for part in (
         "<b>41</b> frames", "<b>2</b> images skipped", "&lt;b&gt;Anna &amp; $co$&lt;/b&gt;", "24 frames in 2 visits",
         "stranger 1", "remembered stranger", "&lt;i&gt;broken&lt;/i&gt;", "min_face_size differs from the default",
-        "4 templates, 1 strangers", "people.sqlite3 (3 people, 1 remembered strangers)", "<td>net</td>",
+        "4 templates, 1 stranger,", "people.sqlite3 (3 people, 1 remembered stranger)", "<td>net</td>",
     ):  # fmt: skip
         assert part in text, part
     assert "<b>Anna" not in text
@@ -72,6 +72,18 @@ def test_a_replay_in_which_nobody_was_has_a_page_too(tmp_path: Path) -> None:
     assert "<h2>When</h2>" not in text
     assert "<h2>Who</h2>" not in text
     assert "<b>0</b> people named" in written(Gathering(), tmp_path, counts=Counts(0, 0, True))
+
+
+def test_the_page_does_not_say_that_somebody_was_named_where_nobody_was(tmp_path: Path) -> None:
+    assert "The frame in which the most people were named" in written(gathered(), tmp_path)
+    gathering = Gathering()
+    gathering.take(*frame(0.0, face(status=IdentityStatus.TENTATIVE)))
+    text = written(gathering, tmp_path)
+    assert "Nobody was named." in text
+    for part in ("<b>1</b> frame<", "<b>1</b> face<", "<b>0</b> people named", "<b>1</b> face not judged yet"):
+        assert part in text, part
+    gathering.take(*frame(0.5, face("Anna")))
+    assert "<b>1</b> person named" in written(gathering, tmp_path)
 
 
 def test_the_timeline_is_a_picture_that_shows_a_bar_for_each() -> None:
