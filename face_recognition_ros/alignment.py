@@ -1,5 +1,6 @@
 """Brings faces onto the canonical five-point template: landmarks in, 112x112 crops out."""
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -14,6 +15,8 @@ TEMPLATE: npt.NDArray[np.float64] = np.array(
 )
 """(5, 2) crop pixels: the image's left and right eye, nose tip, left and right mouth corner (ArcFace's)."""
 TEMPLATE.setflags(write=False)
+
+_AS_COMPLEX = np.array([1, 1j])
 
 MIN_SCALE, MAX_SCALE = 1 / 64, 32.0
 """Crop pixels per frame pixel: outside of it a face would be wider than 5000 or narrower than 3 frame pixels."""
@@ -44,21 +47,23 @@ def estimate_similarity(source: npt.ArrayLike, target: npt.ArrayLike = TEMPLATE)
         raise AlignmentError(f"alignment needs five landmarks as a (5, 2) array, not {points.shape} onto {goal.shape}")
     if not (np.isfinite(points).all() and np.isfinite(goal).all()):
         raise AlignmentError("a landmark is not a finite number; all five need a place in the frame")
-    centre, goal_centre = points.mean(axis=0), goal.mean(axis=0)
-    centred, goal_centred = points - centre, goal - goal_centre
-    length, breadth = np.linalg.svd(centred, compute_uv=False)
+    # Points as complex numbers: a similarity is a product and a sum.
+    centre, goal_centre = complex(*points.mean(axis=0)), complex(*goal.mean(axis=0))
+    centred, goal_centred = points @ _AS_COMPLEX - centre, goal @ _AS_COMPLEX - goal_centre
+    spread, elongation = float(np.vdot(centred, centred).real), abs(complex(centred @ centred))
+    length, breadth = (math.sqrt(max(spread + sign * elongation, 0.0) / 2) for sign in (1, -1))
     if length < 1e-6 or breadth < MIN_BREADTH * length:
         raise AlignmentError("the five landmarks lie on one point or line; a face's span an area")
 
-    left, singular, right = np.linalg.svd(goal_centred.T @ centred)
-    if np.linalg.det(left) * np.linalg.det(right) < 0:
+    turned, mirrored = complex(np.vdot(centred, goal_centred)), complex(centred @ goal_centred)
+    if abs(turned) < abs(mirrored):
         raise AlignmentError("the landmarks are a mirrored face's; the image's left eye and mouth corner come first")
-    rotation = left @ right
-    scale = singular.sum() / np.square(centred).sum()
+    factor = turned / spread
+    scale = abs(factor)
     if not MIN_SCALE <= scale <= MAX_SCALE:
         raise AlignmentError(f"the face would be scaled by {scale:.3g}; {MIN_SCALE:.3g} to {MAX_SCALE:g} is sensible")
-    linear = scale * rotation
-    return np.column_stack([linear, goal_centre - linear @ centre])
+    offset = goal_centre - factor * centre
+    return np.array([(factor.real, -factor.imag, offset.real), (factor.imag, factor.real, offset.imag)])
 
 
 def align_face(frame: ByteArray, landmarks: npt.ArrayLike) -> AlignedFace:
@@ -104,15 +109,14 @@ def _align_or_none(frame: ByteArray, detection: Detection) -> AlignedFace | None
 
 def _footprint(transform: npt.NDArray[np.float64], width: int, height: int) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of the frame's part that the crop is made of, with a margin for interpolation."""
-    side = CROP_SIZE - 0.5
-    corners = np.array([(-0.5, -0.5), (side, -0.5), (-0.5, side), (side, side)])
-    linear, offset = transform[:, :2], transform[:, 2]
-    in_frame = np.linalg.solve(linear, (corners - offset).T).T
-    margin = 2 + 2 / np.sqrt(np.linalg.det(linear))
-    low, high = np.floor(in_frame.min(axis=0) - margin), np.ceil(in_frame.max(axis=0) + margin) + 1
-    left, top = np.maximum(low, 0).astype(int)
-    right, bottom = np.minimum(high, (width, height)).astype(int)
-    return int(left), int(top), int(right), int(bottom)
+    factor, offset = complex(transform[0, 0], transform[1, 0]), complex(transform[0, 2], transform[1, 2])
+    ends = (-0.5, CROP_SIZE - 0.5)
+    corners = [(complex(x, y) - offset) / factor for x in ends for y in ends]
+    margin = 2 + 2 / abs(factor)
+    across, down = [corner.real for corner in corners], [corner.imag for corner in corners]
+    left, top = math.floor(min(across) - margin), math.floor(min(down) - margin)
+    right, bottom = math.ceil(max(across) + margin) + 1, math.ceil(max(down) + margin) + 1
+    return max(left, 0), max(top, 0), min(right, width), min(bottom, height)
 
 
 def _shrink(region: ByteArray, transform: npt.NDArray[np.float64]) -> tuple[ByteArray, npt.NDArray[np.float64]]:
@@ -120,7 +124,7 @@ def _shrink(region: ByteArray, transform: npt.NDArray[np.float64]) -> tuple[Byte
 
     Bilinear sampling reads four pixels whatever the scale: below one half it skips some, and texture turns to noise.
     """
-    scale = np.sqrt(np.linalg.det(transform[:, :2]))
+    scale = math.hypot(transform[0, 0], transform[1, 0])
     if scale >= 0.5:
         return region, transform
     height, width = region.shape[:2]

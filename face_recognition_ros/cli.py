@@ -78,6 +78,12 @@ def build_parser() -> argparse.ArgumentParser:
         commands.add_parser("replay", help="say who is in a bag, a video or a folder, the same way every time")
     )
 
+    engines = commands.add_parser(
+        "build-engines", help="build the TensorRT engines of all networks ahead; what is built stays if it is stopped"
+    )
+    add_settings(engines)
+    engines.set_defaults(run=run_build_engines, gallery="")
+
     demo = commands.add_parser("demo", help="start node and camera and watch them recognise people")
     demo.add_argument("--images", type=Path, metavar="FOLDER", help="your own pictures, as for enroll")
     demo.add_argument("--output", type=Path, default=Path("demo-output"), metavar="FOLDER", help="default: demo-output")
@@ -142,6 +148,13 @@ def run_recognize(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json_text(records))
     return 1 if failed else 0
+
+
+def run_build_engines(arguments: argparse.Namespace) -> int:
+    """A line per network on stdout, progress on stderr."""
+    from face_recognition_ros.engine_building import build_engines
+
+    return build_engines(settings_of(arguments))
 
 
 def run_demo(arguments: argparse.Namespace) -> int:

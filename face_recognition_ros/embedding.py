@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from face_recognition_ros.errors import ModelError
 from face_recognition_ros.runtime import InferenceSession
-from face_recognition_ros.types import CROP_SIZE, ByteArray, FloatArray
+from face_recognition_ros.types import CROP_SIZE, FloatArray
 
 METADATA_KEY = "face_recognition_ros"
 
@@ -74,7 +75,7 @@ class FaceEmbedder:
         """
         if len(crops) == 0:
             return np.empty((0, self.description.embedding_size), np.float32)
-        rgb: ByteArray = np.ascontiguousarray(crops[..., ::-1])
+        rgb = cv2.cvtColor(crops.reshape(-1, CROP_SIZE, 3), cv2.COLOR_BGR2RGB).reshape(crops.shape)
         return np.asarray(self._session.run({self._input: rgb})[0], dtype=np.float32)
 
     def close(self) -> None:

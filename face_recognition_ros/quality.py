@@ -1,7 +1,9 @@
 """Judges whether a face is good enough to be matched or enrolled, and says in a sentence what would make it better."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import cv2
 import numpy as np
@@ -103,7 +105,7 @@ def assess(detection: Detection, aligned: AlignedFace | None, limits: QualityLim
     grey = cv2.cvtColor(aligned.crop[INNER_FACE], cv2.COLOR_BGR2GRAY).astype(np.uint8)
     measures = (
         _certainty(detection.score),
-        _size(FACE_WIDTH / float(np.sqrt(np.linalg.det(aligned.transform[:, :2]))), limits),
+        _size(FACE_WIDTH / math.hypot(*aligned.transform[:, 0]), limits),
         _sharpness(sharpness(grey), limits),
         _angle("yaw", yaw, ("turned to the image's left", "turned to the image's right"), limits),
         _angle("pitch", pitch, ("looking down", "looking up"), limits),
@@ -132,11 +134,10 @@ def head_pose(landmarks: npt.ArrayLike) -> tuple[float, float, float]:
     points = np.asarray(landmarks, np.float64)
     projection = (_MODEL_INVERSE @ (points - points.mean(axis=0))).T
     left, _, right = np.linalg.svd(projection, full_matrices=False)
-    x_row, y_row = left @ right
-    z_row = np.cross(x_row, y_row)
-    yaw = np.arcsin(np.clip(z_row[0], -1.0, 1.0))
-    angles = np.degrees([yaw, -np.arctan2(z_row[1], z_row[2]), np.arctan2(y_row[0], x_row[0])])
-    return float(angles[0]), float(angles[1]), float(angles[2])
+    (xx, xy, xz), (yx, yy, yz) = (left @ right).tolist()
+    zx, zy, zz = xy * yz - xz * yy, xz * yx - xx * yz, xx * yy - xy * yx
+    yaw, pitch, roll = math.asin(min(max(zx, -1.0), 1.0)), -math.atan2(zy, zz), math.atan2(yx, xx)
+    return math.degrees(yaw), math.degrees(pitch), math.degrees(roll)
 
 
 def sharpness(grey: ByteArray) -> float:
@@ -155,20 +156,25 @@ def sharpness(grey: ByteArray) -> float:
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 0.7)
     across = smooth[:, 2:] - 2 * smooth[:, 1:-1] + smooth[:, :-2]
     down = smooth[2:] - 2 * smooth[1:-1] + smooth[:-2]
-    return float(4 * min(across.var(), down.var()) / (smooth.var() + _NOISE_VARIANCE))
+    return 4 * min(_variance(across), _variance(down)) / (_variance(smooth) + _NOISE_VARIANCE)
+
+
+def _variance(values: npt.NDArray[Any]) -> float:
+    return float(cv2.meanStdDev(values)[1][0, 0]) ** 2
 
 
 def _rising(value: float, matching: float, enrollment: float) -> float:
     """Score of a value that is better when larger: 0 at 0, the two limits at their scores, 1 as far again beyond."""
-    return float(np.interp(value, (0.0, matching, enrollment, 2 * enrollment - matching), _KNOTS))
+    if value < matching:
+        return MATCHING_SCORE * max(value, 0.0) / matching
+    if value < 2 * enrollment - matching:
+        return MATCHING_SCORE + (ENROLLMENT_SCORE - MATCHING_SCORE) * (value - matching) / (enrollment - matching)
+    return 1.0
 
 
 def _falling(value: float, matching: float, enrollment: float) -> float:
     """Score of a value that is better when smaller: 1 at 0, the two limits at their scores, 0 as far again beyond."""
-    return float(np.interp(value, (0.0, enrollment, matching, 2 * matching - enrollment), _KNOTS[::-1]))
-
-
-_KNOTS = (0.0, MATCHING_SCORE, ENROLLMENT_SCORE, 1.0)
+    return 1.0 - _rising(value, enrollment, matching)
 
 
 def _sentence(score: float, complaint: str, advice: Mapping[str, str] | str) -> str:
@@ -217,7 +223,7 @@ def _angle(name: str, degrees: float, directions: tuple[str, str], limits: Quali
 def _exposure(grey: ByteArray, limits: QualityLimits) -> QualityMeasure:
     """Scored by mean brightness and by the share that is clipped; the value is the mean."""
     matching, enrollment = limits.matching, limits.enrollment
-    mean, clipped = float(grey.mean()), float(((grey <= 10) | (grey >= 245)).mean())
+    mean, clipped = cv2.mean(grey)[0], 1 - cv2.countNonZero(cv2.inRange(grey, 11, 244)) / grey.size
     candidates = (
         (
             _rising(mean, matching.min_brightness, enrollment.min_brightness),

@@ -2,9 +2,13 @@
 
 The averages are those of torch's interpolate(mode="area"), with which facenet-pytorch runs MTCNN: an output pixel is
 the mean of all source pixels that its cell touches. cv2.INTER_AREA weighs the pixels at a cell's border instead, and
-enlarges bilinearly: a pyramid made with it, in a chain or from the frame, is no faster and loses the agreement with the
-reference. With the table each average costs four look-ups, whatever the size of its cell.
+enlarges bilinearly, which loses the agreement with the reference. With the table each average costs four look-ups,
+whatever the size of its cell.
 """
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Self
 
 import cv2
 import numpy as np
@@ -12,49 +16,87 @@ import numpy.typing as npt
 
 from face_recognition_ros.types import ByteArray, FloatArray
 
-Table = npt.NDArray[np.int32] | npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 
 
-def summed_area_table(frame: ByteArray) -> Table:
-    """(H + 1, W + 1, 3) sums over all pixels above and left, of a (H, W, 3) uint8 frame."""
-    height, width = frame.shape[:2]
-    exact_in_int32 = height * width * 255 < 2**31
-    table: Table = cv2.integral(frame, sdepth=cv2.CV_32S if exact_in_int32 else cv2.CV_64F)  # type: ignore[assignment]
-    return table
+class SummedAreaTable:
+    """Sums over all pixels above and left of each corner between the pixels of a frame, and what is read off them.
+
+    Its memory is used again for the next frame: fresh pages from the system take longer than the sums do. So what
+    `sums` returns holds until the next call only.
+    """
+
+    def __init__(self) -> None:
+        self.height = self.width = 0
+        """Of the frame, in pixels."""
+        self._pixels = np.empty((0, 0, 4), np.uint8)
+        # Four int32, of blue, green, red and nothing, under the name of the one type of that size: NumPy looks it up
+        # several times faster than rows of three. Sums beyond int32 wrap around; their differences come out right for
+        # cells of up to eight million pixels.
+        self._corners = np.empty((0, 0), np.complex128)
+        self._scratch = np.empty((3, 0), np.complex128)
+
+    def fill(self, frame: ByteArray) -> None:
+        """Take up a (H, W, 3) uint8 frame."""
+        if frame.shape[:2] != (self.height, self.width):
+            self.height, self.width = frame.shape[:2]
+            self._pixels = np.empty((self.height, self.width, 4), np.uint8)
+            self._corners = np.empty((self.height + 1, self.width + 1), np.complex128)
+        cv2.cvtColor(frame, cv2.COLOR_BGR2BGRA, dst=self._pixels)
+        sums = self._corners.view(np.int32).reshape(self.height + 1, self.width + 1, 4)
+        cv2.integral(self._pixels, sum=sums, sdepth=cv2.CV_32S)
+
+    def sums(self, cells: "Cells") -> FloatArray:
+        """(N, rows, columns, 4) float32 sums of blue, green, red and nothing over cells (N, rows, columns)."""
+        count = cells.weights.size
+        if count > self._scratch.shape[1]:
+            self._scratch = np.empty((3, count), np.complex128)
+        total, part, result = (row[:count] for row in self._scratch)
+        look_up = partial(np.take, self._corners, mode="clip")  # the one mode that needs no buffer
+        look_up(cells.corners[0].ravel(), out=total)
+        for corners, join in zip(cells.corners[1:], (np.add, np.subtract, np.subtract), strict=True):
+            look_up(corners.ravel(), out=part)
+            join(total.view(np.int32), part.view(np.int32), out=total.view(np.int32))
+        values = result.view(np.float32)[: 4 * count]
+        values[:] = total.view(np.int32)
+        return values.reshape(*cells.weights.shape, 4)
+
+    def means(self, cells: "Cells") -> FloatArray:
+        """(N, rows, columns, 3) float32 means of blue, green and red over cells (N, rows, columns)."""
+        sums = self.sums(cells)
+        means = np.empty((*cells.weights.shape, 3), np.float32)
+        for channel in range(3):
+            np.multiply(sums[..., channel], cells.weights, out=means[..., channel])
+        return means
 
 
-def shrink(table: Table, height: int, width: int) -> FloatArray:
-    """The whole frame at (height, width): (height, width, 3) float32, 0 to 255."""
-    top, bottom = _cells(np.array([0]), np.array([table.shape[0] - 1]), height)
-    left, right = _cells(np.array([0]), np.array([table.shape[1] - 1]), width)
-    strips = table.take(bottom[0], axis=0)
-    strips -= table.take(top[0], axis=0)
-    sums = strips.take(right[0], axis=1)
-    sums -= strips.take(left[0], axis=1)
-    pixels = (bottom - top)[0, :, None] * (right - left)[0]
-    means: FloatArray = np.divide(sums, pixels[..., None], dtype=np.float32, casting="unsafe")
-    return means
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """Rectangles of pixels, (N, rows, columns) of them, by where their corners lie in a table."""
+
+    corners: Indices
+    """(4, N, rows, columns): below right, above left, above right, below left."""
+    weights: FloatArray
+    """One over the number of a cell's pixels."""
+
+    @classmethod
+    def of_crops(cls, ranges: Indices, rows: int, columns: int, width: int) -> Self:
+        """Those that shrink crops (N, 4) left, top, right, bottom, none empty, of a frame of that width."""
+        left, right = _spans(ranges[:, 0], ranges[:, 2], columns)
+        top, bottom = _spans(ranges[:, 1], ranges[:, 3], rows)
+        heights, widths = np.subtract(bottom, top, dtype=np.float32), np.subtract(right, left, dtype=np.float32)
+        weights = np.reciprocal(heights)[:, :, None] * np.reciprocal(widths)[:, None]
+        above, below = top[:, :, None] * (width + 1), bottom[:, :, None] * (width + 1)
+        before, behind = left[:, None], right[:, None]
+        corners = np.empty((4, *weights.shape), np.int64)
+        for place, (row, column) in zip(
+            corners, ((below, behind), (above, before), (above, behind), (below, before)), strict=True
+        ):
+            np.add(row, column, out=place)
+        return cls(corners, weights)
 
 
-def shrink_crops(table: Table, ranges: npt.NDArray[np.int64], side: int) -> FloatArray:
-    """Crops (N, 4) left, top, right, bottom, none empty, as (N, side, side, 3) float32, 0 to 255."""
-    left, right = _cells(ranges[:, 0], ranges[:, 2], side)
-    top, bottom = _cells(ranges[:, 1], ranges[:, 3], side)
-    flat = table.reshape(-1, 3)
-    above, below = top[:, :, None] * table.shape[1], bottom[:, :, None] * table.shape[1]
-    before, behind = left[:, None, :], right[:, None, :]
-    sums = flat.take(below + behind, axis=0)
-    sums -= flat.take(above + behind, axis=0)
-    sums -= flat.take(below + before, axis=0)
-    sums += flat.take(above + before, axis=0)
-    pixels = (bottom - top)[:, :, None] * (right - left)[:, None, :]
-    means: FloatArray = np.divide(sums, pixels[..., None], dtype=np.float32, casting="unsafe")
-    return means
-
-
-def _cells(
-    start: npt.NDArray[np.int64], stop: npt.NDArray[np.int64], count: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _spans(start: Indices, stop: Indices, count: int) -> tuple[Indices, Indices]:
     """First pixel of each of `count` cells, and the one behind its last, (N, count) each; cells may share a pixel."""
     length = (stop - start)[:, None]
     steps = np.arange(count, dtype=np.int64)

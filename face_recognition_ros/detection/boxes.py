@@ -78,6 +78,45 @@ def _greedy_survivors(overlapping: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool
         survives = updated
 
 
+def suppress_neighbours(
+    boxes: FloatArray, scores: FloatArray, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], threshold: float
+) -> npt.NDArray[np.intp]:
+    """What suppress_non_maxima keeps, in no order, of windows of one size on a grid, by looking near each only.
+
+    For thresholds of 0.5 and more, windows of WINDOW pixels with STRIDE, or such windows brought to another scale.
+    """
+    reach = 2  # the next but one still shares half of a window that was rounded to whole pixels
+    span = int(columns.max(initial=0)) + 1 + 2 * reach
+    places = (rows + reach) * span + columns + reach
+    grid = np.full((int(rows.max(initial=0)) + 1 + 2 * reach) * span, -1, np.intp)
+    grid[places] = np.arange(len(places))
+    ahead = [dy * span + dx for dy in range(reach + 1) for dx in range(-reach, reach + 1) if (dy, dx) > (0, 0)]
+    neighbours = grid[places[:, None] + ahead]
+    first, direction = np.nonzero(neighbours >= 0)
+    second = neighbours[first, direction]
+    overlapping = np.flatnonzero(paired_overlap(boxes[first], boxes[second]) > threshold)
+    first, second = first[overlapping], second[overlapping]
+    rank = np.empty(len(scores), np.intp)
+    rank[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
+    ordered = rank[first] < rank[second]
+    better, worse = np.where(ordered, first, second), np.where(ordered, second, first)
+    survives = np.ones(len(scores), np.bool_)
+    while True:  # as in _greedy_survivors
+        updated = np.ones(len(scores), np.bool_)
+        updated[worse[survives[better]]] = False
+        if np.array_equal(updated, survives):
+            return np.flatnonzero(survives)
+        survives = updated
+
+
+def paired_overlap(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Intersection over union, (N,), of each of boxes (N, 4) with the one at its place in the other boxes (N, 4)."""
+    sides = np.maximum(np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2]), 0)
+    shared: FloatArray = sides[:, 0] * sides[:, 1]
+    union: FloatArray = _area(first, 0) + _area(second, 0) - shared
+    return np.divide(shared, np.maximum(union, 1e-9), dtype=np.float32)
+
+
 def regress(boxes: FloatArray, regression: FloatArray, inclusive: int) -> FloatArray:
     """Move each side by regression (N, 4) times the box's width or height (+ inclusive: 0 or 1)."""
     sides = boxes[:, 2:] - boxes[:, :2] + inclusive
@@ -93,11 +132,11 @@ def make_square(boxes: FloatArray) -> FloatArray:
 
 
 def window_boxes(
-    rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], scale: float, stride: int = 2, window: int = 12
+    rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], scales: FloatArray, stride: int = 2, window: int = 12
 ) -> FloatArray:
-    """Boxes (N, 4) in the frame of windows at these cells of a score map of a pyramid level of that scale."""
+    """Boxes (N, 4) in the frame of windows at these cells of the score maps of pyramid levels of these scales (N,)."""
     corner = np.stack((columns, rows), axis=1).astype(np.float32) * stride + 1
-    boxes: FloatArray = np.floor(np.concatenate((corner, corner + (window - 1)), axis=1) / np.float32(scale))
+    boxes: FloatArray = np.floor(np.concatenate((corner, corner + (window - 1)), axis=1) / scales[:, None])
     return boxes
 
 

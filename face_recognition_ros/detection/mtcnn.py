@@ -6,29 +6,33 @@ order of steps and all constants are those of facenet_pytorch/models/utils/detec
 benchmarks/compare_mtcnn.py compares us with.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
 
-from face_recognition_ros.detection.area_sampling import Table, shrink, shrink_crops, summed_area_table
+from face_recognition_ros.detection.area_sampling import Cells, SummedAreaTable
 from face_recognition_ros.detection.boxes import (
     intersection_over_smaller,
     make_square,
     pixel_ranges,
     regress,
+    suppress_neighbours,
     suppress_non_maxima,
     window_boxes,
 )
 from face_recognition_ros.detection.detector import DetectorOptions, best_first, check_frame
+from face_recognition_ros.detection.pyramid import pyramid_for
+from face_recognition_ros.errors import ModelError
 from face_recognition_ros.models import ModelFile, find_model, load_model_file
-from face_recognition_ros.runtime import InferenceSession, create_session
+from face_recognition_ros.runtime import FALLBACK, BackendChoice, InferenceSession, create_session
 from face_recognition_ros.types import ByteArray, Detection, FloatArray
 
-PYRAMID_FACTOR = 0.709
-WINDOW = 12
-"""Side of P-Net's window in pixels: the size at which a level shows its smallest face."""
-CROPS_PER_CALL = 256
-"""Bounds the memory of one call; a frame rarely has more candidates."""
+NETWORKS = ("mtcnn_pnet", "mtcnn_rnet", "mtcnn_onet")
+RNET_SIDE, ONET_SIDE = 24, 48
+"""Of the crops that they take, in pixels."""
+PIXELS_PER_CALL = 18_432
+"""32 crops for R-Net, 8 for O-Net: what they make of more does not fit a processor's cache, and takes longer."""
 
 
 class MtcnnDetector:
@@ -41,91 +45,91 @@ class MtcnnDetector:
         self._options = options
         sessions = [
             create_session(
-                _model(network, options.model).path, options.backend, options.strict_backend, options.threads
+                network_file(network, options.model).path, options.backend, options.strict_backend, options.threads
             )
-            for network in ("mtcnn_pnet", "mtcnn_rnet", "mtcnn_onet")
+            for network in NETWORKS
         ]
+        for network, (session, _) in zip(NETWORKS, sessions, strict=True):
+            if tuple(session.outputs) != ("answers",):
+                raise ModelError(
+                    f"{network}.onnx gives {', '.join(session.outputs)}, where this release wants answers; "
+                    "write the three networks anew with python3 -m face_recognition_ros.models.mtcnn_export"
+                )
         self._pnet, self._rnet, self._onet = (session for session, _ in sessions)
-        self.backend = sessions[0][1]
+        self._choices = [choice for _, choice in sessions]
+        self._table = SummedAreaTable()
+        self._logits = [math.log(threshold / (1 - threshold)) for threshold in options.thresholds]
+
+    @property
+    def backend(self) -> BackendChoice:
+        """A network that is not run as it was asked for stands for all three."""
+        return next((choice for choice in self._choices if choice.used == FALLBACK), self._choices[0])
 
     def detect(self, frame: ByteArray) -> list[Detection]:
         check_frame(frame)
-        table = summed_area_table(frame)
-        candidates = self._propose(table)
-        candidates = self._refine(table, candidates)
-        boxes, scores, landmarks = self._decide(table, candidates)
-        found = [
-            Detection(box, points, float(score)) for box, points, score in zip(boxes, landmarks, scores, strict=True)
-        ]
+        self._table.fill(frame)
+        return self._decide(self._refine(self._propose()))
+
+    def refine(self, frame: ByteArray, boxes: FloatArray) -> list[Detection]:
+        """The third stage alone, on the boxes made square: it was trained on candidates that are off by as much."""
+        check_frame(frame)
+        if not len(boxes):
+            return []
+        self._table.fill(frame)
+        return self._decide(make_square(boxes))
+
+    def _propose(self) -> FloatArray:
+        """First stage: P-Net over the pyramid; square candidate boxes (N, 4)."""
+        pyramid = pyramid_for(self._table.height, self._table.width, self._options.min_face_size)
+        if pyramid is None:
+            return np.zeros((0, 4), np.float32)
+        (answers,) = self._pnet.run({"image": pyramid.draw(self._table)})[0]
+        rows, columns = np.nonzero((answers[0] >= self._logits[0]) & (pyramid.level >= 0))
+        level = pyramid.level[rows, columns]
+        first = pyramid.origins[level]
+        boxes = window_boxes(rows - first[:, 0], columns - first[:, 1], pyramid.scales[level])
+        near = suppress_neighbours(boxes, answers[0, rows, columns], rows, columns, 0.5)
+        boxes, (scores, *regression) = boxes[near], answers[:, rows[near], columns[near]]
+        kept = suppress_non_maxima(boxes, scores, 0.7)
+        return make_square(regress(boxes[kept], np.stack(regression, axis=1)[kept], inclusive=0))
+
+    def _refine(self, boxes: FloatArray) -> FloatArray:
+        """Second stage: R-Net on all candidates; square boxes (N, 4)."""
+        boxes, answers = _ask(self._rnet, self._table, boxes, RNET_SIDE)
+        passed = answers[:, 0] > self._logits[1]
+        boxes, answers = boxes[passed], answers[passed]
+        kept = suppress_non_maxima(boxes, answers[:, 0], 0.7)
+        return make_square(regress(boxes[kept], answers[kept, 1:], inclusive=1))
+
+    def _decide(self, boxes: FloatArray) -> list[Detection]:
+        """Third stage: O-Net on what is left, best face first."""
+        boxes, answers = _ask(self._onet, self._table, boxes, ONET_SIDE)
+        passed = answers[:, 0] > self._logits[2]
+        boxes, answers = boxes[passed], answers[passed]
+        sides = boxes[:, None, 2:] - boxes[:, None, :2] + 1
+        landmarks = answers[:, 5:].reshape(-1, 2, 5).transpose(0, 2, 1) * sides + boxes[:, None, :2] - 1
+        boxes = regress(boxes, answers[:, 1:5], inclusive=1)
+        kept = suppress_non_maxima(boxes, answers[:, 0], 0.7, intersection_over_smaller)
+        found = [Detection(boxes[i], landmarks[i], 1 / (1 + math.exp(-answers[i, 0]))) for i in kept]
         return best_first(found, self._options.max_faces)
 
-    def _propose(self, table: Table) -> FloatArray:
-        """First stage: P-Net over the pyramid; square candidate boxes (N, 4)."""
-        height, width = table.shape[0] - 1, table.shape[1] - 1
-        levels = [
-            self._propose_at(table, scale) for scale in pyramid_scales(height, width, self._options.min_face_size)
-        ]
-        if not levels:
-            return np.zeros((0, 4), np.float32)
-        boxes, scores, regression = (np.concatenate(parts) for parts in zip(*levels, strict=True))
-        kept = suppress_non_maxima(boxes, scores, 0.7)
-        return make_square(regress(boxes[kept], regression[kept], inclusive=0))
 
-    def _propose_at(self, table: Table, scale: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-        height, width = table.shape[0] - 1, table.shape[1] - 1
-        level = shrink(table, int(height * scale + 1), int(width * scale + 1))
-        probability, regression = self._pnet.run({"image": level[None]})
-        rows, columns = np.nonzero(probability[0, 0] >= self._options.thresholds[0])
-        boxes, scores = window_boxes(rows, columns, scale), probability[0, 0, rows, columns]
-        kept = suppress_non_maxima(boxes, scores, 0.5)
-        return boxes[kept], scores[kept], regression[0][:, rows, columns].T[kept]
-
-    def _refine(self, table: Table, boxes: FloatArray) -> FloatArray:
-        """Second stage: R-Net on all candidates at once; square boxes (N, 4)."""
-        boxes, crops = _crops(table, boxes, side=24)
-        probability, regression = _run_in_batches(self._rnet, crops)
-        passed = probability[:, 0] > self._options.thresholds[1]
-        boxes, scores, regression = boxes[passed], probability[passed, 0], regression[passed]
-        kept = suppress_non_maxima(boxes, scores, 0.7)
-        return make_square(regress(boxes[kept], regression[kept], inclusive=1))
-
-    def _decide(self, table: Table, boxes: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Third stage: O-Net on what is left; boxes (N, 4), scores (N,), landmarks (N, 5, 2)."""
-        boxes, crops = _crops(table, boxes, side=48)
-        probability, regression, points = _run_in_batches(self._onet, crops)
-        passed = probability[:, 0] > self._options.thresholds[2]
-        boxes, scores = boxes[passed], probability[passed, 0]
-        sides = boxes[:, None, 2:] - boxes[:, None, :2] + 1
-        landmarks = points[passed].reshape(-1, 2, 5).transpose(0, 2, 1) * sides + boxes[:, None, :2] - 1
-        boxes = regress(boxes, regression[passed], inclusive=1)
-        kept = suppress_non_maxima(boxes, scores, 0.7, intersection_over_smaller)
-        return boxes[kept], scores[kept], landmarks[kept]
+def _ask(
+    network: InferenceSession, table: SummedAreaTable, boxes: FloatArray, side: int
+) -> tuple[FloatArray, FloatArray]:
+    """The boxes (N, 4) that show some of the frame, and the network's answers (N, ...) to their crops."""
+    ranges = pixel_ranges(boxes, table.width, table.height)
+    inside = np.flatnonzero((ranges[:, 2:] > ranges[:, :2]).all(axis=1))
+    inside = inside[np.argsort(ranges[inside, 0], kind="stable")]  # neighbours find what they share in the cache
+    boxes, ranges = boxes[inside], ranges[inside]
+    step = PIXELS_PER_CALL // side**2
+    answers = [
+        network.run({"image": table.means(Cells.of_crops(ranges[start : start + step], side, side, table.width))})[0]
+        for start in range(0, max(len(ranges), 1), step)
+    ]
+    return boxes, np.concatenate(answers)
 
 
-def pyramid_scales(height: int, width: int, min_face_size: float) -> list[float]:
-    """Scales of the pyramid's levels: the smallest face sought fills P-Net's window, then ever larger ones do."""
-    scales = []
-    scale = WINDOW / min_face_size
-    shorter_side = min(height, width) * scale
-    while shorter_side >= WINDOW:
-        scales.append(scale)
-        scale *= PYRAMID_FACTOR
-        shorter_side *= PYRAMID_FACTOR
-    return scales
-
-
-def _crops(table: Table, boxes: FloatArray, side: int) -> tuple[FloatArray, FloatArray]:
-    """The boxes that show some of the frame, and their crops (N, side, side, 3)."""
-    ranges = pixel_ranges(boxes, table.shape[1] - 1, table.shape[0] - 1)
-    inside = (ranges[:, 2:] > ranges[:, :2]).all(axis=1)
-    return boxes[inside], shrink_crops(table, ranges[inside], side)
-
-
-def _run_in_batches(session: InferenceSession, crops: FloatArray) -> list[FloatArray]:
-    starts = range(0, max(len(crops), 1), CROPS_PER_CALL)
-    batches = [session.run({"image": crops[start : start + CROPS_PER_CALL]}) for start in starts]
-    return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
-
-
-def _model(name: str, folder: str) -> ModelFile:
+def network_file(name: str, folder: str) -> ModelFile:
+    """One of NETWORKS: from that folder, or for none the installed one. Raises ModelError as load_model_file does."""
     return load_model_file(Path(folder) / f"{name}.onnx") if folder else find_model(name)

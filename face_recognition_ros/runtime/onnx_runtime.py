@@ -38,6 +38,7 @@ class _SharedThreadPool:
             if self._threads is None:
                 if self.is_offered:
                     onnxruntime.set_global_thread_pool_sizes(threads, 1)
+                _share_memory()
                 self._threads = threads
             elif self._threads != threads:
                 logger.warning(
@@ -46,6 +47,19 @@ class _SharedThreadPool:
                     threads,
                 )
             return self._threads
+
+
+def _share_memory() -> None:
+    """Have all sessions compute in the same memory: they do so one after the other, and each needs tens of megabytes.
+
+    It grows by what is asked for, not in powers of two.
+    """
+    cpu = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    unlimited, as_requested, default = 0, 1, -1
+    arena = onnxruntime.OrtArenaCfg(unlimited, as_requested, default, default)
+    onnxruntime.create_and_register_allocator(cpu, arena)
 
 
 _pool = _SharedThreadPool()
@@ -122,6 +136,7 @@ def _session_options(threads: int) -> Any:
     options.log_severity_level = 3  # errors only: warnings about unused initialisers are nothing a user can act on
     # Shapes change from call to call (pyramid levels, number of crops): a memory plan per shape would be kept for ever.
     options.enable_mem_pattern = False
+    options.add_session_config_entry("session.use_env_allocators", "1")
     # Weights live as long as the session: outside the arena they do not make it grow in powers of two.
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     return options

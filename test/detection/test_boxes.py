@@ -47,6 +47,21 @@ def test_many_boxes_are_suppressed_as_one_by_one() -> None:
     assert geometry.suppress_non_maxima(boxes, scores, 0.3).tolist() == kept
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.709, 0.6, 0.3, 0.05])
+def test_neighbours_are_suppressed_as_among_all(scale: float) -> None:
+    random = np.random.default_rng(11)
+    rows, columns = np.nonzero(random.uniform(size=(40, 50)) < 0.4)
+    scores = random.choice(np.linspace(0, 5, 50, dtype=np.float32), len(rows))  # some are equal
+    boxes = geometry.window_boxes(rows, columns, np.full(len(rows), scale, np.float32))
+    near = geometry.suppress_neighbours(boxes, scores, rows, columns, 0.5)
+    assert sorted(near) == sorted(geometry.suppress_non_maxima(boxes, scores, 0.5))
+
+
+def test_no_neighbours() -> None:
+    none = np.zeros(0, np.intp)
+    assert geometry.suppress_neighbours(array((0, 0, 1, 1))[:0], np.zeros(0, np.float32), none, none, 0.5).size == 0
+
+
 @pytest.mark.parametrize(("inclusive", "expected"), [(0, (11, 19, 30, 44)), (1, (11.1, 18.9, 31, 45.4))])
 def test_regression(inclusive: int, expected: tuple[float, ...]) -> None:
     moved = geometry.regress(array((10, 20, 20, 30)), array((0.1, -0.1, 1.0, 1.4)), inclusive)
@@ -58,7 +73,7 @@ def test_square_keeps_the_centre() -> None:
 
 
 def test_window_boxes() -> None:
-    boxes = geometry.window_boxes(np.array([0, 3]), np.array([0, 5]), 0.5)
+    boxes = geometry.window_boxes(np.array([0, 3]), np.array([0, 5]), np.full(2, 0.5, np.float32))
     np.testing.assert_array_equal(boxes, [(2, 2, 24, 24), (22, 14, 44, 36)])
 
 

@@ -11,8 +11,10 @@ import pytest
 
 from face_recognition_ros.detection import DetectorOptions, FaceDetector, create_detector
 from face_recognition_ros.detection.boxes import intersection_over_union
-from face_recognition_ros.detection.mtcnn import pyramid_scales
+from face_recognition_ros.detection.detector import FaceRefiner
+from face_recognition_ros.detection.mtcnn import NETWORKS
 from face_recognition_ros.errors import ImageError, ModelError
+from face_recognition_ros.models import find_model
 from face_recognition_ros.types import ByteArray
 
 REFERENCE = json.loads((Path(__file__).parent / "reference_boxes.json").read_text())
@@ -85,12 +87,42 @@ def test_what_is_no_frame_is_refused(detector: FaceDetector, frame: ByteArray) -
         detector.detect(np.zeros((40, 40, 3)))  # type: ignore[arg-type]
 
 
-def test_pyramid() -> None:
-    assert pyramid_scales(100, 40, 40.0) == [0.3]
-    assert pyramid_scales(39, 500, 40.0) == []
-    np.testing.assert_allclose(pyramid_scales(60, 80, 40.0), [0.3, 0.3 * 0.709])
-
-
 def test_missing_networks(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"mtcnn_pnet\.onnx"):
         create_detector("mtcnn", DetectorOptions(model=str(tmp_path)))
+
+
+def test_networks_of_another_kind(tmp_path: Path) -> None:
+    for network in NETWORKS:
+        (tmp_path / f"{network}.onnx").write_bytes(find_model("face_embedding").path.read_bytes())
+    with pytest.raises(ModelError, match=r"mtcnn_pnet\.onnx gives embeddings, .*mtcnn_export"):
+        create_detector("mtcnn", DetectorOptions(model=str(tmp_path)))
+
+
+def test_known_faces_are_followed_as_exactly_as_they_are_found(
+    detector: FaceDetector, astronaut_bgr: ByteArray, grace_hopper_bgr: ByteArray
+) -> None:
+    assert isinstance(detector, FaceRefiner)
+    frame = np.hstack((astronaut_bgr, grace_hopper_bgr[:512]))
+    boxes = np.array([face.box for face in detector.detect(frame)])
+    for shift in (-8, 0, 8):
+        moved = np.roll(frame, (shift, shift), axis=(0, 1))
+        found, followed = detector.detect(moved), detector.refine(moved, boxes)
+        assert len(found) == len(followed) == 2
+        for one, other in zip(
+            *(sorted(faces, key=lambda face: face.box[0]) for faces in (found, followed)), strict=True
+        ):
+            eyes = np.linalg.norm(one.landmarks[0] - one.landmarks[1])
+            assert np.linalg.norm(one.landmarks - other.landmarks, axis=1).mean() < 0.06 * eyes
+            assert intersection_over_union(one.box[None], other.box[None])[0, 0] > 0.8
+        boxes = np.array([face.box for face in followed])
+
+
+def test_who_is_not_there_is_not_followed(detector: FaceDetector, astronaut_bgr: ByteArray) -> None:
+    assert isinstance(detector, FaceRefiner)
+    (box,) = [face.box for face in detector.detect(astronaut_bgr)]
+    elsewhere = box + np.float32(220) * np.array([0, 1, 0, 1], np.float32)
+    outside = box - np.float32(2000)
+    assert detector.refine(astronaut_bgr, np.stack([elsewhere, outside])) == []
+    assert len(detector.refine(astronaut_bgr, np.stack([box, box + 3]))) == 1, "two tracks on one face"
+    assert detector.refine(astronaut_bgr, np.zeros((0, 4), np.float32)) == []

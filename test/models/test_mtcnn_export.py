@@ -110,54 +110,99 @@ def test_unpickler_runs_no_code(tmp_path: Path) -> None:
     assert not witness.exists()
 
 
-def random_rnet() -> dict[str, np.ndarray]:
+def random_weights(shapes: dict[str, tuple[int, ...]], slopes: tuple[float, float]) -> dict[str, np.ndarray]:
+    """Each layer's weights and biases, and a PReLU for each but the last ones, with slopes in that range."""
     random = np.random.default_rng(3)
-    shapes = {
-        "conv1": (28, 3, 3, 3), "conv2": (48, 28, 3, 3), "conv3": (64, 48, 2, 2),
-        "dense4": (128, 576), "dense5_1": (2, 128), "dense5_2": (4, 128),
-    }  # fmt: skip
     weights = {f"{name}.weight": random.normal(0, 0.1, shape) for name, shape in shapes.items()}
     weights |= {f"{name}.bias": random.normal(0, 0.1, shape[0]) for name, shape in shapes.items()}
-    weights |= {f"prelu{n}.weight": random.uniform(0, 0.5, size) for n, size in enumerate((28, 48, 64, 128), 1)}
+    bent = [shape[0] for name, shape in shapes.items() if "_" not in name]
+    weights |= {f"prelu{n}.weight": random.uniform(*slopes, size) for n, size in enumerate(bent, 1)}
     return {name: value.astype(np.float32) for name, value in weights.items()}
 
 
-def rnet_in_numpy(weights: dict[str, np.ndarray], crop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """facenet-pytorch's RNet.forward for one (24, 24, 3) BGR crop: softmax probabilities and regression."""
+PNET = {
+    "conv1": (10, 3, 3, 3), "conv2": (16, 10, 3, 3), "conv3": (32, 16, 3, 3),
+    "conv4_1": (2, 32, 1, 1), "conv4_2": (4, 32, 1, 1),
+}  # fmt: skip
+RNET = {
+    "conv1": (28, 3, 3, 3), "conv2": (48, 28, 3, 3), "conv3": (64, 48, 2, 2),
+    "dense4": (128, 576), "dense5_1": (2, 128), "dense5_2": (4, 128),
+}  # fmt: skip
 
-    def conv(x: np.ndarray, name: str) -> np.ndarray:
-        weight = weights[f"{name}.weight"]
+
+class Original:
+    """The layers of facenet-pytorch's networks in NumPy."""
+
+    def __init__(self, weights: dict[str, np.ndarray]) -> None:
+        self.weights = weights
+
+    def normalised(self, picture: np.ndarray) -> np.ndarray:
+        return (picture[:, :, ::-1].transpose(2, 0, 1).astype(np.float64) - 127.5) / 128
+
+    def conv(self, x: np.ndarray, name: str) -> np.ndarray:
+        weight = self.weights[f"{name}.weight"]
         windows = np.lib.stride_tricks.sliding_window_view(x, weight.shape[2:], axis=(1, 2))
-        return np.einsum("oikl,ihwkl->ohw", weight, windows) + weights[f"{name}.bias"][:, None, None]
+        return np.einsum("oikl,ihwkl->ohw", weight, windows) + self.weights[f"{name}.bias"][:, None, None]
 
-    def prelu(x: np.ndarray, number: int) -> np.ndarray:
-        slope = weights[f"prelu{number}.weight"].reshape(-1, *[1] * (x.ndim - 1))
+    def prelu(self, x: np.ndarray, number: int) -> np.ndarray:
+        slope = self.weights[f"prelu{number}.weight"].reshape(-1, *[1] * (x.ndim - 1))
         return np.where(x >= 0, x, slope * x)
 
-    def pool(x: np.ndarray) -> np.ndarray:
-        starts = range(0, x.shape[1] - 1, 2)
-        return np.stack([np.stack([x[:, r : r + 3, c : c + 3].max((1, 2)) for c in starts], 1) for r in starts], 1)
+    def pool(self, x: np.ndarray, side: int) -> np.ndarray:
+        """Maxima with stride 2; the last ones over what is left."""
+        rows, columns = (range(0, max(length - side + 1, 0) + 1, 2) for length in x.shape[1:])
+        return np.stack([np.stack([x[:, r : r + side, c : c + side].max((1, 2)) for c in columns], 1) for r in rows], 1)
 
-    x = (crop[:, :, ::-1].transpose(2, 0, 1).astype(np.float64) - 127.5) / 128
-    x = pool(prelu(conv(x, "conv1"), 1))
-    x = pool(prelu(conv(x, "conv2"), 2))
-    x = prelu(conv(x, "conv3"), 3)
-    x = prelu(weights["dense4.weight"] @ x.transpose(2, 1, 0).ravel() + weights["dense4.bias"], 4)
-    logits, regression = (weights[f"dense5_{n}.weight"] @ x + weights[f"dense5_{n}.bias"] for n in (1, 2))
-    return np.exp(logits) / np.exp(logits).sum(), regression
+    def rnet(self, crop: np.ndarray) -> np.ndarray:
+        """Answers (5,) for one (24, 24, 3) BGR crop."""
+        x = self.pool(self.prelu(self.conv(self.normalised(crop), "conv1"), 1), 3)
+        x = self.pool(self.prelu(self.conv(x, "conv2"), 2), 3)
+        x = self.prelu(self.conv(x, "conv3"), 3)
+        dense = self.weights["dense4.weight"] @ x.transpose(2, 1, 0).ravel() + self.weights["dense4.bias"]
+        x = self.prelu(dense, 4)
+        logits, regression = (self.weights[f"dense5_{n}.weight"] @ x + self.weights[f"dense5_{n}.bias"] for n in (1, 2))
+        return np.concatenate(([logits[1] - logits[0]], regression))
+
+    def pnet(self, picture: np.ndarray) -> np.ndarray:
+        """Answers (5, rows, columns) for one (H, W, 3) BGR picture."""
+        x = self.pool(self.prelu(self.conv(self.normalised(picture), "conv1"), 1), 2)
+        x = self.prelu(self.conv(x, "conv2"), 2)
+        x = self.prelu(self.conv(x, "conv3"), 3)
+        logits = self.conv(x, "conv4_1")
+        return np.concatenate((logits[1:] - logits[:1], self.conv(x, "conv4_2")))
 
 
-def test_network_computes_what_the_original_does(tmp_path: Path) -> None:
-    weights = random_rnet()
-    content = mtcnn_export.build_rnet(weights).SerializeToString(deterministic=True)
-    assert content == mtcnn_export.build_rnet(weights).SerializeToString(deterministic=True)
+def answers_of(model: Any, path: Path, pictures: np.ndarray) -> np.ndarray:
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    return np.asarray(create_session(path)[0].run({"image": pictures.astype(np.float32)})[0])
+
+
+def test_same_weights_give_the_same_bytes() -> None:
+    first, second = (mtcnn_export.build_rnet(random_weights(RNET, (0, 0.5))) for _ in range(2))
+    assert first.SerializeToString(deterministic=True) == second.SerializeToString(deterministic=True)
+
+
+@pytest.mark.parametrize("slopes", [(0.0, 0.5), (-1.5, 1.5)])
+def test_rnet_computes_what_the_original_does(tmp_path: Path, slopes: tuple[float, float]) -> None:
+    weights = random_weights(RNET, slopes)
     crop = np.random.default_rng(5).uniform(0, 255, (24, 24, 3)).astype(np.float32)
-    (tmp_path / "rnet.onnx").write_bytes(content)
-    session, _ = create_session(tmp_path / "rnet.onnx")
-    probability, regression = session.run({"image": crop[None]})
-    expected_probability, expected_regression = rnet_in_numpy(weights, crop)
-    np.testing.assert_allclose(probability[0, 0], expected_probability[1], atol=1e-5)
-    np.testing.assert_allclose(regression[0], expected_regression, atol=1e-4)
+    (answers,) = answers_of(mtcnn_export.build_rnet(weights), tmp_path / "rnet.onnx", crop[None])
+    np.testing.assert_allclose(answers, Original(weights).rnet(crop), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(24, 30), (25, 31)])
+def test_pnet_computes_what_the_original_does(tmp_path: Path, size: tuple[int, int]) -> None:
+    weights = random_weights(PNET, (-1.5, 1.5))
+    weights["prelu1.weight"][:7] = (-1.5, -0.5, -0.25, 0.0, 0.5, 1.0, 1.5)  # all cases, and room for all below 0
+    weights["prelu1.weight"][7:] = 0.1
+    picture = np.random.default_rng(6).uniform(0, 255, (*size, 3)).astype(np.float32)
+    expected = Original(weights).pnet(picture)
+    blank = np.zeros((40, 40, 4), np.float32)
+    blank[..., 3] = 255
+    blank[: size[0], : size[1], :3], blank[: size[0], : size[1], 3] = picture, 0
+    (answers,) = answers_of(mtcnn_export.build_pnet(weights), tmp_path / "pnet.onnx", blank[None])
+    rows, columns = expected.shape[1:]
+    np.testing.assert_allclose(answers[:, :rows, :columns], expected, atol=1e-4)
 
 
 def test_wheel_that_is_not_the_pinned_one_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

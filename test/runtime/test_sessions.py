@@ -1,5 +1,6 @@
 """Opening networks: the ONNX Runtime session and the honest choice of a backend."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from face_recognition_ros.errors import BackendError, ModelError, SettingsError
-from face_recognition_ros.runtime import create_session
+from face_recognition_ros.runtime import BACKENDS, InferenceSession, create_session
+from face_recognition_ros.runtime.selection import Opener
 
 
 @pytest.fixture
@@ -61,13 +63,43 @@ def test_damaged_file(doubling_model: Path, content: bytes | None) -> None:
         create_session(doubling_model)
 
 
-@pytest.mark.parametrize("backend", ["tensorrt", "torch_cuda"])
-def test_absent_backend_falls_back_and_says_why(doubling_model: Path, backend: str) -> None:
+@pytest.mark.parametrize(
+    ("backend", "library", "install"),
+    [
+        ("openvino", "openvino", "`pip install openvino`"),
+        ("openvino_bf16", "openvino", "`pip install openvino`"),
+        ("torch_cuda", "torch", "`pip install torch torchvision onnx onnx2torch`"),
+    ],
+)
+def test_absent_backend_falls_back_and_says_what_to_install(
+    doubling_model: Path, monkeypatch: pytest.MonkeyPatch, backend: str, library: str, install: str
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)  # as if it were not installed
+    for module in ("openvino", "torch_cuda", "torch_network"):
+        monkeypatch.delitem(sys.modules, f"face_recognition_ros.runtime.{module}", raising=False)
     _, choice = create_session(doubling_model, backend)
     assert (choice.requested, choice.used) == (backend, "onnxruntime")
-    assert choice.reason.startswith(f"{backend}: this release")
-    with pytest.raises(BackendError, match=f"{backend}: this release"):
+    assert choice.reason.startswith(f"{backend}: {library}")
+    assert install in choice.reason
+    with pytest.raises(BackendError, match=install):
         create_session(doubling_model, backend, strict=True)
+
+
+def test_auto_takes_only_what_gives_the_same_everywhere(doubling_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def refuse(name: str) -> Opener:
+        def opener(model_path: Path, threads: int) -> InferenceSession:
+            opened.append(name)
+            raise BackendError("not here")
+
+        return opener
+
+    for name in BACKENDS:
+        monkeypatch.setitem(BACKENDS, name, refuse(name))
+    with pytest.raises(BackendError, match="tensorrt: not here; onnxruntime: not here"):
+        create_session(doubling_model)
+    assert opened == ["tensorrt", "onnxruntime"]
 
 
 def test_auto_names_what_it_passed_over(doubling_model: Path) -> None:

@@ -1,0 +1,64 @@
+"""Builds the TensorRT engines of all networks ahead of the robot's first start, and shows how far it is."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from face_recognition_ros.assembly import embedding_model_file
+from face_recognition_ros.detection import mtcnn
+from face_recognition_ros.errors import BackendError
+from face_recognition_ros.runtime.tensorrt_build import Progress
+from face_recognition_ros.runtime.tensorrt_opening import Engine
+from face_recognition_ros.settings import Settings
+
+
+def build_engines(settings: Settings) -> int:
+    """A line per network on stdout. Returns the exit code: 0 all engines are there and right, 1 not all.
+
+    An engine that is in the cache is only checked, so what was stopped goes on where it was. Raises BackendError where
+    TensorRT cannot be used here, KeyboardInterrupt when it is stopped.
+    """
+    failures = 0
+    engines = [Engine(path, settings.threads) for path in network_files(settings)]
+    for engine in engines:
+        try:
+            print(f"{engine.name}: {_make(engine)}: {engine.path}", flush=True)
+        except BackendError as error:
+            failures += 1
+            print(f"{engine.name}: {error}", file=sys.stderr, flush=True)
+    return 1 if failures else 0
+
+
+def network_files(settings: Settings) -> list[Path]:
+    """The networks that a node with these settings runs through runtime/, the largest last."""
+    detector = mtcnn.NETWORKS if settings.detector == mtcnn.MtcnnDetector.name else ()
+    files = [mtcnn.network_file(name, settings.detector_model).path for name in detector]
+    return [*files, embedding_model_file(settings)]
+
+
+def _make(engine: Engine) -> str:
+    session = engine.from_cache()
+    words = "was there"
+    if session is None:
+        with _progress_of(engine.name) as progress:
+            session, findings = engine.build(progress)
+        words = f"built, {findings}"
+    session.close()
+    return words
+
+
+@contextmanager
+def _progress_of(name: str) -> Iterator[Progress]:
+    """One bar; TensorRT's phases follow each other in it. It stays off where stderr is no terminal."""
+    with tqdm(desc=name, unit="step", file=sys.stderr, disable=None, leave=False) as bar:
+
+        def show(phase: str, done: int, total: int) -> bool:
+            bar.set_description(f"{name}: {phase}", refresh=False)
+            bar.total, bar.n = total, done
+            bar.refresh()
+            return True
+
+        yield show

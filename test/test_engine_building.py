@@ -1,0 +1,68 @@
+"""Building all engines ahead: progress, what failed, stopping and going on; on a TensorRT that is faked."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from face_recognition_ros.cli import INTERRUPTED, main
+
+from .runtime.tensorrt_machine import VERSIONS, Machine
+
+NETWORKS = ["mtcnn_pnet", "mtcnn_rnet", "mtcnn_onet", "face_embedding"]
+
+
+@pytest.fixture(params=VERSIONS[1:])
+def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine]:
+    machine = Machine(monkeypatch, tmp_path / "engines", request.param)
+    yield machine
+    assert machine.gpu.violations == []
+
+
+def names(lines: str) -> list[str]:
+    return [line.split(":")[0] for line in lines.splitlines()]
+
+
+def test_each_network_gets_an_engine_once(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build-engines"]) == 0
+    first = capsys.readouterr().out
+    assert names(first) == NETWORKS
+    assert all(": built, its numbers differ from ONNX Runtime's by " in line for line in first.splitlines())
+    assert [line.split(": ")[-1] for line in first.splitlines()] == sorted(
+        map(str, machine.engine_files()), key=lambda path: NETWORKS.index(Path(path).name.rsplit("-", 1)[0])
+    )
+    assert main(["build-engines"]) == 0
+    assert capsys.readouterr().out.count(": was there: ") == machine.tensorrt.builds == len(NETWORKS)
+
+
+def test_an_engine_that_fails_does_not_keep_the_others_from_being_built(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail_second() -> None:
+        machine.tensorrt.fails = "no tactic" if machine.tensorrt.builds == 2 else ""
+
+    machine.tensorrt.while_building = fail_second
+    assert main(["build-engines"]) == 1
+    output = capsys.readouterr()
+    assert names(output.out) == [NETWORKS[0], *NETWORKS[2:]]
+    assert output.err == "mtcnn_rnet: TensorRT cannot build mtcnn_rnet.onnx: no tactic\n"
+
+
+def test_what_is_built_stays_when_it_is_stopped(
+    machine: Machine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(bar: object, *arguments: object, **options: object) -> None:
+        if machine.tensorrt.builds == 3:
+            raise KeyboardInterrupt  # as Ctrl-C is noticed in a callback from TensorRT, the only Python that runs then
+
+    monkeypatch.setattr("face_recognition_ros.engine_building.tqdm.refresh", interrupt)
+    assert main(["build-engines"]) == INTERRUPTED
+    assert len(machine.engine_files()) == 2
+    monkeypatch.undo()
+    assert names(capsys.readouterr().out) == NETWORKS[:2]
+
+
+def test_without_tensorrt_the_reason_is_said(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    machine.remove("tensorrt")
+    assert main(["build-engines", "--set", "detector=aligned"]) == 1
+    assert capsys.readouterr().err.startswith("face-recognition: TensorRT cannot be imported")
