@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from face_recognition_ros.errors import BackendError, ModelError
-from face_recognition_ros.runtime.session import Shape
+from face_recognition_ros.runtime.session import Shape, fits
 
 # `import openvino` imports its converter, which reports the import to Google Analytics where openvino_telemetry can be
 # imported. A robot that knows faces reports nothing: openvino does without that package where it is not to be had.
@@ -83,7 +83,7 @@ class OpenVinoSession:
         if self._model is None:
             raise BackendError("This OpenVINO session was closed.")
         given = {name: f"{array.dtype}{array.shape}" for name, array in inputs.items()}
-        if not self._accepts(inputs):
+        if not fits(inputs, self.inputs, self._dtype):
             raise BackendError(f"OpenVINO refused inputs {given} for a model that takes {self._dtype}{self._shape}")
         batch = np.ascontiguousarray(inputs[self._input])
         try:
@@ -141,17 +141,6 @@ class OpenVinoSession:
 
     def _compile(self, model: Any) -> Any:
         return _core().compile_model(model, "CPU", self._config).create_infer_request()
-
-    def _accepts(self, inputs: Mapping[str, npt.NDArray[Any]]) -> bool:
-        """Whether name, type and shape are right: OpenVINO itself takes any type of number and converts it."""
-        if inputs.keys() != self.inputs.keys():
-            return False
-        array = inputs[self._input]
-        return (
-            array.dtype == self._dtype
-            and array.ndim == len(self._shape)
-            and all(axis in (None, length) for length, axis in zip(array.shape, self._shape, strict=True))
-        )
 
     def _in_words(self) -> str:
         network = (self._any_shape or next(iter(self._requests.values()))).get_compiled_model()

@@ -33,3 +33,13 @@ class InferenceSession(Protocol):
 
     def close(self) -> None:
         """Give the memory back; a closed session refuses to run. May be called twice."""
+
+
+def fits(inputs: Mapping[str, npt.NDArray[Any]], expected: Mapping[str, Shape], dtype: npt.DTypeLike) -> bool:
+    """Whether a network gets the inputs that it takes, all of that type; for runtimes that would convert or guess."""
+    return inputs.keys() == expected.keys() and all(
+        array.dtype == dtype
+        and array.ndim == len(expected[name])
+        and all(axis in (None, length) for axis, length in zip(expected[name], array.shape, strict=True))
+        for name, array in inputs.items()
+    )

@@ -15,7 +15,7 @@ from face_recognition_ros.errors import BackendError
 from face_recognition_ros.runtime.onnx_runtime import OnnxRuntimeSession
 from face_recognition_ros.runtime.parity import check_parity, pictures
 from face_recognition_ros.runtime.profiles import profile_of
-from face_recognition_ros.runtime.session import Shape
+from face_recognition_ros.runtime.session import Shape, fits
 from face_recognition_ros.runtime.torch_network import read_onnx, to_torch, with_half_convolutions
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class TorchCudaSession:
         if self._network is None:
             raise BackendError("This torch session was closed.")
         given = {name: f"{array.dtype}{array.shape}" for name, array in inputs.items()}
-        if not self._accepts(inputs):
+        if not fits(inputs, self.inputs, self._dtype):
             raise BackendError(f"torch refused inputs {given} for a model that takes {self._dtype} {dict(self.inputs)}")
         batch = np.ascontiguousarray(inputs[self._input])
         try:
@@ -122,16 +122,6 @@ class TorchCudaSession:
             reference.close()
             self._recent_shapes.clear()
         return self._half
-
-    def _accepts(self, inputs: Mapping[str, npt.NDArray[Any]]) -> bool:
-        if inputs.keys() != self.inputs.keys():
-            return False
-        array = inputs[self._input]
-        return (
-            array.dtype == self._dtype
-            and array.ndim == len(self._shape)
-            and all(axis in (None, length) for length, axis in zip(array.shape, self._shape, strict=True))
-        )
 
 
 class _CapturedGraph:
