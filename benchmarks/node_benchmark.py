@@ -1,7 +1,8 @@
 """Measures the running node from outside: latency and frame loss between two processes, CPU and memory.
 
 Another process than the node publishes pictures and receives the answers, with the middleware's profile that the
-launch files set. Prints Markdown tables and writes everything to a JSON file. Let nothing else run meanwhile.
+launch files set. Prints Markdown tables and writes everything to a JSON file, under `node`. Let nothing else run
+meanwhile.
 """
 
 # Imported first: the ROS wheels restart the program on their import, which must not repeat anything done before.
@@ -11,7 +12,6 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -23,6 +23,8 @@ from typing import Any
 
 import cv2
 import numpy as np
+from comparison.report import node_lines
+from comparison.results import LATEST, machine, update
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
@@ -60,6 +62,8 @@ class Usage:
     """Of one core."""
     memory_mib: float
     """Resident, at the end."""
+    peak_memory_mib: float
+    """The largest resident set since the process began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class Row:
     latency_p95_ms: float
     cpu_percent: float
     memory_mib: float
+    peak_memory_mib: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +178,14 @@ def measured(pid: int) -> Iterator[list[Usage]]:
     seconds, started = cpu_seconds(pid), time.monotonic()
     yield usage
     percent = 100 * (cpu_seconds(pid) - seconds) / (time.monotonic() - started)
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    usage.append(Usage(percent, pages * os.sysconf("SC_PAGE_SIZE") / 2**20))
+    usage.append(Usage(percent, memory_mib(pid, "VmRSS"), memory_mib(pid, "VmHWM")))
+
+
+def memory_mib(pid: int, entry: str) -> float:
+    """An entry of /proc/PID/status (proc(5)): VmRSS, the resident set, or VmHWM, its peak."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (kilobytes,) = (line.split()[1] for line in lines if line.startswith(f"{entry}:"))
+    return int(kilobytes) / 1024
 
 
 def cpu_seconds(pid: int) -> float:
@@ -242,7 +253,7 @@ class Bench:
         ours = [answer for answer in self.answers if answer.stamp_ns in stamps]
         p50, p95 = percentiles([(answer.received_ns - answer.stamp_ns) / 1e6 for answer in ours])
         found = float(np.mean([len(answer.faces) for answer in ours])) if ours else 0.0
-        return Row(name, faces, found, len(stamps), len(ours), p50, p95, usage[0].cpu_percent, usage[0].memory_mib)
+        return Row(name, faces, found, len(stamps), len(ours), p50, p95, **asdict(usage[0]))
 
     def measure_transport(self, environment: dict[str, str], log: Path, size: tuple[int, int]) -> Transport:
         topic = f"transport_{size[0]}"
@@ -270,17 +281,6 @@ def percentiles(milliseconds: Sequence[float]) -> tuple[float, float]:
         return float("nan"), float("nan")
     p50, p95 = np.percentile(milliseconds, [50, 95])
     return float(p50), float(p95)
-
-
-def machine() -> dict[str, Any]:
-    """Where the numbers are from."""
-    cpu = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return {
-        "cpu": cpu[0].partition(":")[2].strip() if cpu else platform.machine(),
-        "cores": os.cpu_count(),
-        "load_average_before": os.getloadavg()[0],
-        "python": platform.python_version(),
-    }
 
 
 def enrolled_portraits(gallery: Path) -> tuple[list[Portrait], str]:
@@ -316,35 +316,8 @@ def run(seconds: float, rate: float) -> dict[str, Any]:
         "seconds": seconds,
         "transport": [asdict(entry) for entry in transport],
         "rest": asdict(rest),
-        "node": [asdict(row) for row in rows],
+        "rows": [asdict(row) for row in rows],
     }
-
-
-def markdown(results: dict[str, Any]) -> str:
-    about, rest = results["machine"], results["rest"]
-    lines = [
-        f"{about['cpu']}, {about['cores']} cores, Python {about['python']}, {results['model_id']}; "
-        f"{results['rate_hz']:g} Hz, {results['seconds']:g} s each.",
-        "",
-        "| node, two processes | faces found | latency p50 / p95 | frames not answered | CPU (of one core) | memory |",
-        "| --- | --- | --- | --- | --- | --- |",
-        f"| active, no images | | | | {rest['cpu_percent']:.1f} % | {rest['memory_mib']:.0f} MiB |",
-    ]
-    for row in results["node"]:
-        lost = row["published"] - row["answered"]
-        lines.append(
-            f"| {row['size']}, {row['faces']} face{'s' * (row['faces'] > 1)} "
-            f"| {row['faces_answered']:.1f} | {row['latency_p50_ms']:.1f} / {row['latency_p95_ms']:.1f} ms "
-            f"| {lost} of {row['published']} | {row['cpu_percent']:.0f} % | {row['memory_mib']:.0f} MiB |"
-        )
-    lines += ["", "| transport only, one way | latency p50 / p95 | frames lost |", "| --- | --- | --- |"]
-    for row in results["transport"]:
-        lost = row["published"] - row["received"]
-        lines.append(
-            f"| {row['size']} | {row['latency_p50_ms']:.1f} / {row['latency_p95_ms']:.1f} ms "
-            f"| {lost} of {row['published']} |"
-        )
-    return "\n".join(lines)
 
 
 def complaints(results: dict[str, Any]) -> list[str]:
@@ -352,7 +325,7 @@ def complaints(results: dict[str, Any]) -> list[str]:
     return [
         f"{row['size']}, {row['faces']} faces: the answers held {row['faces_answered']:.1f} faces on average; "
         f"they must hold {FEWEST_FACES * row['faces']:.1f} for the numbers to count"
-        for row in results["node"]
+        for row in results["rows"]
         if row["faces_answered"] < FEWEST_FACES * row["faces"]
     ]
 
@@ -369,15 +342,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each measurement; default: 10")
     parser.add_argument("--rate", type=float, default=30.0, help="frames per second; default: 30")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "latest.json")
+    parser.add_argument("--output", type=Path, default=LATEST)
     parser.add_argument("--sink", metavar="TOPIC", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.sink:
         return run_sink(arguments.sink)
     results = run(arguments.seconds, arguments.rate)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(results, indent=2))
-    print(markdown(results))
+    update(arguments.output, {"node": results})
+    print("\n".join(node_lines(results)))
     for complaint in complaints(results):
         print(f"FAILED: {complaint}", file=sys.stderr)
     return 1 if complaints(results) else 0

@@ -46,7 +46,7 @@ class Settings:
     max_faces: int = setting(32, "at most so many faces of a frame are looked at, the best first", low=1, high=1000)
 
     detection_interval: int = setting(
-        6,
+        10,
         "in video, newcomers are found within so many frames; in between known faces are only followed. 1: every "
         "frame is searched",
         low=1,

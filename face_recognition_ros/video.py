@@ -20,6 +20,8 @@ MAX_BLIND = 0.5
 """Seconds after which a frame is searched, however few frames there were: a newcomer waits no longer."""
 GLIMPSE = 32
 """Pixels along the longer side of what is compared to see that the scene has changed."""
+SAMPLES = 4
+"""Along each side of such a pixel: the mean of these is blind to edges that move a little."""
 CHANGED = 16.0
 """Mean difference of two glimpses, in grey values, that makes another scene: a cut, a turn of the camera, the lights.
 A person who walks through changes a tenth of the picture."""
@@ -91,9 +93,11 @@ class SearchSchedule:
 
 
 def glimpse_of(frame: ByteArray) -> npt.NDArray[np.int16]:
-    """Some green pixels of a (H, W, 3) frame, evenly spread."""
-    step = max(max(frame.shape[:2]) // GLIMPSE, 1)
-    return frame[step // 2 :: step, step // 2 :: step, 1].astype(np.int16)
+    """(rows, columns) what a (H, W, 3) frame looks like from afar, in its green: means of some pixels of each part."""
+    step = max(max(frame.shape[:2]) // (SAMPLES * GLIMPSE), 1)
+    seen = np.ascontiguousarray(frame[::step, ::step, 1])
+    height, width = (min(max(side // SAMPLES, 1), GLIMPSE) for side in seen.shape)
+    return cv2.resize(seen, (width, height), interpolation=cv2.INTER_AREA).astype(np.int16)
 
 
 def face_pattern(frame: ByteArray, box: FloatArray) -> FloatArray:

@@ -57,7 +57,7 @@ class MtcnnDetector:
                 )
         self._pnet, self._rnet, self._onet = (session for session, _ in sessions)
         self._choices = [choice for _, choice in sessions]
-        self._table = SummedAreaTable()
+        self._table, self._near = SummedAreaTable(), SummedAreaTable()
         self._logits = [math.log(threshold / (1 - threshold)) for threshold in options.thresholds]
 
     @property
@@ -68,15 +68,21 @@ class MtcnnDetector:
     def detect(self, frame: ByteArray) -> list[Detection]:
         check_frame(frame)
         self._table.fill(frame)
-        return self._decide(self._refine(self._propose()))
+        return self._decide(self._table, self._refine(self._propose()))
 
     def refine(self, frame: ByteArray, boxes: FloatArray) -> list[Detection]:
         """The third stage alone, on the boxes made square: it was trained on candidates that are off by as much."""
         check_frame(frame)
-        if not len(boxes):
+        boxes = make_square(boxes)
+        left, top, right, bottom = frame_part(boxes, frame.shape[1], frame.shape[0])
+        if right <= left or bottom <= top:
             return []
-        self._table.fill(frame)
-        return self._decide(make_square(boxes))
+        self._near.fill(frame[top:bottom, left:right])
+        corner = np.array([left, top], np.float32)
+        return [
+            Detection(face.box + np.tile(corner, 2), face.landmarks + corner, face.score)
+            for face in self._decide(self._near, boxes - np.tile(corner, 2))
+        ]
 
     def _propose(self) -> FloatArray:
         """First stage: P-Net over the pyramid; square candidate boxes (N, 4)."""
@@ -101,9 +107,9 @@ class MtcnnDetector:
         kept = suppress_non_maxima(boxes, answers[:, 0], 0.7)
         return make_square(regress(boxes[kept], answers[kept, 1:], inclusive=1))
 
-    def _decide(self, boxes: FloatArray) -> list[Detection]:
+    def _decide(self, table: SummedAreaTable, boxes: FloatArray) -> list[Detection]:
         """Third stage: O-Net on what is left, best face first."""
-        boxes, answers = _ask(self._onet, self._table, boxes, ONET_SIDE)
+        boxes, answers = _ask(self._onet, table, boxes, ONET_SIDE)
         passed = answers[:, 0] > self._logits[2]
         boxes, answers = boxes[passed], answers[passed]
         sides = boxes[:, None, 2:] - boxes[:, None, :2] + 1
@@ -112,6 +118,15 @@ class MtcnnDetector:
         kept = suppress_non_maxima(boxes, answers[:, 0], 0.7, intersection_over_smaller)
         found = [Detection(boxes[i], landmarks[i], 1 / (1 + math.exp(-answers[i, 0]))) for i in kept]
         return best_first(found, self._options.max_faces)
+
+
+def frame_part(boxes: FloatArray, width: int, height: int) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the part of a frame that boxes (N, 4) reach, or a little more; empty for none."""
+    if not len(boxes):
+        return 0, 0, 0, 0
+    left, top = np.floor(boxes[:, :2].min(axis=0)).astype(int) - 2
+    right, bottom = np.ceil(boxes[:, 2:].max(axis=0)).astype(int) + 2
+    return max(left, 0), max(top, 0), min(right, width), min(bottom, height)
 
 
 def _ask(

@@ -1,0 +1,44 @@
+"""What the package promises of its speed, and where a measurement does not keep it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+SIZE = "640x480"
+WHOLE_FRAME = {"facenet_pytorch_min40": {"1": 0.12, "4": 0.12}, "insightface_320": {"1": 0.75, "4": 0.75}}
+"""Peer, faces: most that our time may be of the peer's, by medians, with ONNX Runtime or OpenVINO; 640x480, 2 cores."""
+VIDEO = {"insightface_320": {"1": 0.40, "4": 0.45}}
+"""The same of the video mode's mean."""
+NODE_MIB = 350.0
+"""Peak memory of the node with ONNX Runtime at 640x480."""
+TRANSPORT_MS = 3.0
+"""What ROS adds between picture and answer at 640x480, p50."""
+
+
+def missed(results: dict[str, Any]) -> Iterator[str]:
+    """A sentence for each that was measured and is not kept."""
+    whole = [results["whole_frame_ratio"], *results["whole_frame_ratio_of"].values()]
+    yield from too_slow("whole frame", WHOLE_FRAME, whole)
+    yield from too_slow("video mode", VIDEO, list(results["video_ratio"].values()))
+    seen = results["accuracy"].get(SIZE, {})
+    ours = seen.get("ours", {}).get("recall_40_and_more")
+    for peer in WHOLE_FRAME:
+        theirs = seen.get(peer, {}).get("recall_40_and_more")
+        if ours is not None and theirs is not None and ours < theirs:
+            yield f"Recall of faces of 40 pixels and more at {SIZE}: ours {ours:.3f}, {peer} {theirs:.3f}."
+    node = results.get("node")
+    if node:
+        memory = max(row["peak_memory_mib"] for row in node["rows"] if row["size"] == SIZE)
+        if memory >= NODE_MIB:
+            yield f"The node takes {memory:.0f} MiB at {SIZE}; it must stay under {NODE_MIB:.0f}."
+        (transport,) = (way["latency_p50_ms"] for way in node["transport"] if way["size"] == SIZE)
+        if transport >= TRANSPORT_MS:
+            yield f"Transport adds {transport:.1f} ms at {SIZE}; it must stay under {TRANSPORT_MS:g}."
+
+
+def too_slow(what: str, targets: dict[str, dict[str, float]], measured: list[dict[str, Any]]) -> Iterator[str]:
+    """The best of ours must keep each target whose peer was measured."""
+    for peer, limits in targets.items():
+        for faces, limit in limits.items():
+            ratios = [of[peer][SIZE][faces] for of in measured if faces in of.get(peer, {}).get(SIZE, {})]
+            if ratios and min(ratios) > limit:
+                yield f"{what}, {SIZE}, {faces} face(s): {min(ratios):.3f} of {peer}; at most {limit} is promised."
