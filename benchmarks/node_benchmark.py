@@ -16,36 +16,33 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from comparison.report import node_lines
 from comparison.results import LATEST, machine, update
+from comparison.ros_cameras import Sink, Source, compressed_message, image_message, pictures_of
+from comparison.usage import measured
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import Image
 from tqdm import tqdm
 
 from face_recognition_ros.assembly import assemble
 from face_recognition_ros.demo.answers import Answer, Listener
 from face_recognition_ros.demo.cast import Portrait, portrait, standard_cast
 from face_recognition_ros.demo.processes import PythonProcess, isolated_environment, node_arguments
-from face_recognition_ros.demo.scenes import FACE_WIDTH, head_and_shoulders
 from face_recognition_ros.folder_enrollment import enroll_people
 from face_recognition_ros.settings import Settings
 from face_recognition_ros.types import ByteArray
 
-SIZES = ((640, 480), (1280, 720))
-FACE_COUNTS = (1, 4)
-FACE_PIXELS = 100.0
-"""Width of every face in the pictures."""
-DISTINCT_FRAMES = 30
+VGA, HD, FULL_HD = (640, 480), (1280, 720), (1920, 1080)
+IN_FULL = ("detection_interval:=1", "embedding_interval:=0.0")
+CAMERAS = ("front", "back", "left", "right")
 WARM_UP_FRAMES = 45
 START_PATIENCE = 90.0
 FEWEST_FACES = 0.9
@@ -55,29 +52,43 @@ DRAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """What a process took between two moments."""
+class Plan:
+    """A node, and what is shown to it."""
 
-    cpu_percent: float
-    """Of one core."""
-    memory_mib: float
-    """Resident, at the end."""
-    peak_memory_mib: float
-    """The largest resident set since the process began."""
+    title: str
+    parameters: tuple[str, ...]
+    shows: tuple[tuple[tuple[int, int], int], ...]
+    """Width and height, and the number of faces."""
+    is_compressed: bool = False
+    cameras: tuple[str, ...] = ("",)
+
+
+PLANS = (
+    Plan("video mode", (), tuple((size, faces) for size in (VGA, HD, FULL_HD) for faces in (1, 4))),
+    Plan("every frame in full", IN_FULL, ((VGA, 1), (VGA, 4), (HD, 1), (HD, 4))),
+    Plan("video mode, compressed", ("image_transport:=compressed",), ((VGA, 1), (HD, 1), (FULL_HD, 1)), True),
+    Plan("video mode, 4 cameras", (f"cameras:=[{','.join(CAMERAS)}]",), ((VGA, 1), (VGA, 4)), cameras=CAMERAS),
+)
+"""The first node, once it is warm, also tells what one takes that sees nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One condition of the node."""
 
+    mode: str
     size: str
     faces: int
     faces_answered: float
     """Mean number of faces in the answers: whether the node really had that many to recognise."""
     published: int
     answered: int
+    fewest_answered: int
+    """Of the camera that got the fewest answers."""
     latency_p50_ms: float
     latency_p95_ms: float
+    processing_p50_ms: float
+    """From message to publishing, as the node says in /diagnostics; the rest of the latency is ROS."""
     cpu_percent: float
     memory_mib: float
     peak_memory_mib: float
@@ -94,116 +105,18 @@ class Transport:
     latency_p95_ms: float
 
 
-class Source(Node):
-    """Publishes pictures in turn at a steady rate."""
-
-    def __init__(self, topic: str, pictures: Sequence[ByteArray], rate: float) -> None:
-        super().__init__("benchmark_source")
-        self.stamps: list[int] = []
-        self._messages = [image_message(picture) for picture in pictures]
-        self._frames = 0
-        self._publisher = self.create_publisher(Image, topic, qos_profile_sensor_data)
-        self._timer = self.create_timer(1.0 / rate, self._publish, autostart=False)
-
-    @property
-    def is_matched(self) -> bool:
-        return self._publisher.get_subscription_count() > 0
-
-    @property
-    def is_done(self) -> bool:
-        return len(self.stamps) >= self._frames
-
-    def start(self, frames: int) -> None:
-        """Publishes so many from now on; their stamps are noted anew."""
-        self.stamps, self._frames = [], frames
-        self._timer.reset()
-
-    def _publish(self) -> None:
-        if self.is_done:
-            return
-        message = self._messages[len(self.stamps) % len(self._messages)]
-        now = time.time_ns()
-        message.header.stamp.sec, message.header.stamp.nanosec = divmod(now, 1_000_000_000)
-        self._publisher.publish(message)
-        self.stamps.append(now)
-
-
-class Sink(Node):
-    """Receives pictures and notes how old they are."""
-
-    def __init__(self, topic: str) -> None:
-        super().__init__("benchmark_sink")
-        self.create_subscription(Image, topic, self._receive, qos_profile_sensor_data)
-
-    def _receive(self, message: Image) -> None:
-        now = time.time_ns()
-        stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
-        print(json.dumps({"stamp_ns": stamp, "latency_ms": (now - stamp) / 1e6}), flush=True)
-
-
-def image_message(picture: ByteArray) -> Image:
-    height, width = picture.shape[:2]
-    message = Image(height=height, width=width, encoding="bgr8", step=3 * width)
-    message.header.frame_id = "camera_optical_frame"
-    message.data.frombytes(picture.data.cast("B"))
-    return message
-
-
-def pictures_of(portraits: Sequence[Portrait], size: tuple[int, int], faces: int) -> list[ByteArray]:
-    """Pictures with so many faces of FACE_PIXELS side by side, which sway a little; portraits repeat in turn."""
-    width, height = size
-    crops = [head_and_shoulders(portrait)[0] for portrait in portraits]
-    scale = FACE_PIXELS / FACE_WIDTH
-    crops = [np.asarray(cv2.resize(c, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8) for c in crops]
-    columns = min(faces, 2)
-    rows = -(-faces // columns)
-    pictures = []
-    for frame in range(DISTINCT_FRAMES):
-        picture = np.full((height, width, 3), 168, np.uint8)
-        for i in range(faces):
-            room_x, room_y = width // columns, height // rows
-            crop = crops[i % len(crops)][: room_y - 12, : room_x - 12]
-            angle = 2 * np.pi * (frame / DISTINCT_FRAMES + i / faces)
-            left = (i % columns) * room_x + (room_x - crop.shape[1]) // 2 + round(5 * np.cos(angle))
-            top = (i // columns) * room_y + (room_y - crop.shape[0]) // 2 + round(5 * np.sin(angle))
-            picture[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
-        pictures.append(picture)
-    return pictures
-
-
-@contextmanager
-def measured(pid: int) -> Iterator[list[Usage]]:
-    """Appends the process's usage during the block."""
-    usage: list[Usage] = []
-    seconds, started = cpu_seconds(pid), time.monotonic()
-    yield usage
-    percent = 100 * (cpu_seconds(pid) - seconds) / (time.monotonic() - started)
-    usage.append(Usage(percent, memory_mib(pid, "VmRSS"), memory_mib(pid, "VmHWM")))
-
-
-def memory_mib(pid: int, entry: str) -> float:
-    """An entry of /proc/PID/status (proc(5)): VmRSS, the resident set, or VmHWM, its peak."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    (kilobytes,) = (line.split()[1] for line in lines if line.startswith(f"{entry}:"))
-    return int(kilobytes) / 1024
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of all the process's threads, from /proc/PID/stat (proc(5), fields 14 and 15)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 class Bench:
-    """This process's side: one executor for source and listener, and what came back."""
+    """This process's side: one executor for the cameras and the listeners, and what came back."""
 
     def __init__(self, rate: float, seconds: float) -> None:
         self.rate = rate
         self.frames = round(rate * seconds)
-        self.answers: list[Answer] = []
+        self.answers: dict[str, list[Answer]] = {}
         self.executor = SingleThreadedExecutor()
-        self.listener = Listener(self.answers.append)
-        self.executor.add_node(self.listener)
+        self._processing_ms = float("nan")
+        self._diagnostics = Node("benchmark_diagnostics")
+        self._diagnostics.create_subscription(DiagnosticArray, "/diagnostics", self._take_diagnostics, 10)
+        self.executor.add_node(self._diagnostics)
 
     def await_true(self, what: str, condition: Any, process: PythonProcess) -> None:
         deadline = time.monotonic() + START_PATIENCE
@@ -213,67 +126,108 @@ class Bench:
                 sys.exit(f"{what} has not happened in {START_PATIENCE:g} s; see {process.log}")
             self.executor.spin_once(timeout_sec=0.1)
 
-    def play(self, source: Source, frames: int, label: str) -> set[int]:
-        """Publishes so many frames; returns their stamps."""
-        source.start(frames)
+    def play(self, sources: Sequence[Source], frames: int, label: str) -> None:
+        """Has each camera publish so many frames."""
+        for source in sources:
+            source.start(frames)
         with tqdm(total=frames, desc=label, unit="frame", leave=False, disable=None) as progress:
-            while not source.is_done:
+            while not all(source.is_done for source in sources):
                 self.executor.spin_once(timeout_sec=0.1)
-                progress.update(len(source.stamps) - progress.n)
-        return set(source.stamps)
+                progress.update(len(sources[0].stamps) - progress.n)
 
     @contextmanager
-    def source(self, topic: str, pictures: Sequence[ByteArray], receiver: PythonProcess) -> Iterator[Source]:
-        """A source to which the receiver listens already."""
-        source = Source(topic, pictures, self.rate)
-        self.executor.add_node(source)
+    def watching(self, node: Node) -> Iterator[None]:
+        """The node takes part in what is spun, and is destroyed at the end."""
+        self.executor.add_node(node)
         try:
-            self.await_true(f"a subscription to {topic}", lambda: source.is_matched, receiver)
-            yield source
+            yield
         finally:
-            self.executor.remove_node(source)
-            source.destroy_node()
+            self.executor.remove_node(node)
+            node.destroy_node()
 
     def spin(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             self.executor.spin_once(timeout_sec=left)
 
-    def measure_node(
-        self, node: PythonProcess, portraits: Sequence[Portrait], size: tuple[int, int], faces: int
+    def measure_plan(
+        self, plan: Plan, node: PythonProcess, portraits: Sequence[Portrait], warm: bool = False
+    ) -> list[Row]:
+        """All rows of a plan; warm: only the first, so that the models are warm and the memory as in use."""
+        with ExitStack() as stack:
+            self.answers = {camera: [] for camera in plan.cameras}
+            listeners = [Listener(self.answers[camera].append, namespace=f"/{camera}") for camera in plan.cameras]
+            for listener in listeners:
+                stack.enter_context(self.watching(listener))
+            self.await_true(
+                "the node's face_identities", lambda: all(one.publishers_matched > 0 for one in listeners), node
+            )
+            shows = plan.shows[:1] if warm else plan.shows
+            return [self._measure_row(plan, node, pictures_of(portraits, *show), show) for show in shows]
+
+    def _measure_row(
+        self, plan: Plan, node: PythonProcess, pictures: Sequence[ByteArray], show: tuple[tuple[int, int], int]
     ) -> Row:
-        pictures = pictures_of(portraits, size, faces)
-        name = f"{size[0]}x{size[1]}"
-        self.answers.clear()
-        with self.source("image", pictures, node) as source:
-            self.play(source, WARM_UP_FRAMES, f"{name}, {faces} faces, warm-up")
+        (width, height), faces = show
+        name = f"{width}x{height}"
+        label = f"{plan.title}, {name}, {faces} face{'s' * (faces > 1)}"
+        messages = [(compressed_message if plan.is_compressed else image_message)(picture) for picture in pictures]
+        topics = ["/".join(filter(None, (camera, "image"))) for camera in plan.cameras]
+        with ExitStack() as stack:
+            sources = [
+                Source(f"{topic}/compressed" if plan.is_compressed else topic, messages, self.rate) for topic in topics
+            ]
+            for source in sources:
+                stack.enter_context(self.watching(source))
+            self.await_true("a subscription", lambda: all(source.is_matched for source in sources), node)
+            self.play(sources, WARM_UP_FRAMES, f"{label}, warm-up")
+            for answers in self.answers.values():
+                answers.clear()
             with measured(node.pid) as usage:
-                stamps = self.play(source, self.frames, f"{name}, {faces} faces")
+                self.play(sources, self.frames, label)
             self.spin(DRAIN_SECONDS)
-        ours = [answer for answer in self.answers if answer.stamp_ns in stamps]
-        p50, p95 = percentiles([(answer.received_ns - answer.stamp_ns) / 1e6 for answer in ours])
-        found = float(np.mean([len(answer.faces) for answer in ours])) if ours else 0.0
-        return Row(name, faces, found, len(stamps), len(ours), p50, p95, **asdict(usage[0]))
+        stamps = [set(source.stamps) for source in sources]
+        ours = [
+            [answer for answer in answers if answer.stamp_ns in sent]
+            for answers, sent in zip(self.answers.values(), stamps, strict=True)
+        ]
+        every = [answer for answers in ours for answer in answers]
+        p50, p95 = percentiles([(answer.received_ns - answer.stamp_ns) / 1e6 for answer in every])
+        found = float(np.mean([len(answer.faces) for answer in every])) if every else 0.0
+        return Row(
+            plan.title, name, faces, found, sum(map(len, stamps)), len(every), min(map(len, ours)),
+            p50, p95, self._processing_ms, **asdict(usage[0]),
+        )  # fmt: skip
 
     def measure_transport(self, environment: dict[str, str], log: Path, size: tuple[int, int]) -> Transport:
         topic = f"transport_{size[0]}"
         name = f"{size[0]}x{size[1]}"
-        pictures = [np.full((size[1], size[0], 3), value, np.uint8) for value in (0, 128)]
+        messages = [image_message(np.full((size[1], size[0], 3), value, np.uint8)) for value in (0, 128)]
+        source = Source(topic, messages, self.rate)
         with (
             PythonProcess([__file__, "--sink", topic], environment, log.with_suffix(".err"), output=log) as sink,
-            self.source(topic, pictures, sink) as source,
+            self.watching(source),
         ):
-            self.play(source, WARM_UP_FRAMES, f"{name}, transport, warm-up")
-            stamps = self.play(source, self.frames, f"{name}, transport")
+            self.await_true(f"a subscription to {topic}", lambda: source.is_matched, sink)
+            self.play([source], WARM_UP_FRAMES, f"{name}, transport, warm-up")
+            self.play([source], self.frames, f"{name}, transport")
             self.spin(DRAIN_SECONDS)
         records = [json.loads(line) for line in log.read_text().splitlines()]
-        latencies = [record["latency_ms"] for record in records if record["stamp_ns"] in stamps]
-        return Transport(name, len(stamps), len(latencies), *percentiles(latencies))
+        latencies = [record["latency_ms"] for record in records if record["stamp_ns"] in set(source.stamps)]
+        return Transport(name, len(source.stamps), len(latencies), *percentiles(latencies))
 
-    def measure_rest(self, node: PythonProcess, seconds: float) -> Usage:
+    def measure_rest(self, node: PythonProcess, seconds: float) -> dict[str, float]:
         with measured(node.pid) as usage:
             self.spin(seconds)
-        return usage[0]
+        return asdict(usage[0])
+
+    def _take_diagnostics(self, message: DiagnosticArray) -> None:
+        values = [
+            float(entry.value) for status in message.status for entry in status.values
+            if entry.key == "processing p50 (ms)"
+        ]  # fmt: skip
+        if values:
+            self._processing_ms = max(values)
 
 
 def percentiles(milliseconds: Sequence[float]) -> tuple[float, float]:
@@ -297,17 +251,21 @@ def run(seconds: float, rate: float) -> dict[str, Any]:
     about = machine()
     environment = isolated_environment()
     os.environ.update(environment)
+    rows: list[Row] = []
+    rest: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         gallery = Path(folder) / "gallery.sqlite3"
         portraits, model_id = enrolled_portraits(gallery)
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         bench = Bench(rate, seconds)
-        transport = [bench.measure_transport(environment, Path(folder) / "sink.jsonl", size) for size in SIZES]
-        with PythonProcess(node_arguments(gallery), environment, Path(folder) / "node.log") as node:
-            bench.await_true("the node's face_identities", lambda: bench.listener.publishers_matched > 0, node)
-            bench.measure_node(node, portraits, SIZES[0], FACE_COUNTS[0])  # models warm, memory as in use
-            rest = bench.measure_rest(node, seconds)
-            rows = [bench.measure_node(node, portraits, size, faces) for size in SIZES for faces in FACE_COUNTS]
+        transport = [bench.measure_transport(environment, Path(folder) / "sink.jsonl", size) for size in (VGA, HD)]
+        for plan in PLANS:
+            arguments = [word for parameter in plan.parameters for word in ("-p", parameter)]
+            with PythonProcess([*node_arguments(gallery), *arguments], environment, Path(folder) / "node.log") as node:
+                if not rest:
+                    bench.measure_plan(plan, node, portraits, warm=True)
+                    rest = bench.measure_rest(node, seconds)
+                rows += bench.measure_plan(plan, node, portraits)
         rclpy.shutdown()
     return {
         "machine": about,
@@ -315,7 +273,7 @@ def run(seconds: float, rate: float) -> dict[str, Any]:
         "rate_hz": rate,
         "seconds": seconds,
         "transport": [asdict(entry) for entry in transport],
-        "rest": asdict(rest),
+        "rest": rest,
         "rows": [asdict(row) for row in rows],
     }
 
@@ -323,8 +281,8 @@ def run(seconds: float, rate: float) -> dict[str, Any]:
 def complaints(results: dict[str, Any]) -> list[str]:
     """Which rows are worth nothing, and why."""
     return [
-        f"{row['size']}, {row['faces']} faces: the answers held {row['faces_answered']:.1f} faces on average; "
-        f"they must hold {FEWEST_FACES * row['faces']:.1f} for the numbers to count"
+        f"{row['mode']}, {row['size']}, {row['faces']} faces: the answers held {row['faces_answered']:.1f} faces on "
+        f"average; they must hold {FEWEST_FACES * row['faces']:.1f} for the numbers to count"
         for row in results["rows"]
         if row["faces_answered"] < FEWEST_FACES * row["faces"]
     ]

@@ -36,8 +36,10 @@ class Answer:
 class Listener(Node):
     """Subscribes to face_identities; `on_answer` gets each."""
 
-    def __init__(self, on_answer: Callable[[Answer], None], name: str = "face_identities_listener") -> None:
-        super().__init__(name)
+    def __init__(
+        self, on_answer: Callable[[Answer], None], name: str = "face_identities_listener", namespace: str | None = None
+    ) -> None:
+        super().__init__(name, namespace=namespace)
         self.publishers_matched = 0
         """How many nodes publish face_identities right now."""
         self._on_answer = on_answer

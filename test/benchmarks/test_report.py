@@ -30,8 +30,9 @@ def results() -> dict[str, Any]:
     }
     about = {"cpu": "a CPU", "cores": 2, "python": "3.11", "date": "2026-01-01", "load_average_before": 0.0}
     row = {
-        "size": "640x480", "faces": 1, "faces_answered": 1.0, "published": 300, "answered": 299,
-        "latency_p50_ms": 9.0, "latency_p95_ms": 11.0, "cpu_percent": 50.0, "memory_mib": 300.0,
+        "mode": "video mode", "size": "640x480", "faces": 1, "faces_answered": 1.0, "published": 300, "answered": 299,
+        "fewest_answered": 299, "latency_p50_ms": 9.0, "latency_p95_ms": 11.0, "processing_p50_ms": 7.0,
+        "cpu_percent": 50.0, "memory_mib": 300.0,
         "peak_memory_mib": 310.0,
     }  # fmt: skip
     way = {"size": "640x480", "published": 300, "received": 300, "latency_p50_ms": 1.0, "latency_p95_ms": 2.0}
@@ -66,7 +67,7 @@ def test_tables_say_it_all(results: dict[str, Any]) -> None:
         "| the peer | 0.50 | – | – | 0.25 | 3.1% |",
         "| the peer | 4.0 | – | 100 MiB |",
         "- the absent: no model files",
-        "| 640x480, 1 face | 1.0 | 9.0 / 11.0 ms | 1 of 300 | 50 % | 300, 310 MiB |",
+        "| video mode | 640x480, 1 face | 1.0 | 9.0 / 11.0 ms | 2.0 ms | 1 of 300 | 50 % | 300, 310 MiB |",
     ):
         assert line in text.splitlines(), line
 
@@ -112,8 +113,8 @@ def test_promises_that_are_not_kept_are_named(results: dict[str, Any]) -> None:
         "insightface_320": {"recall_40_and_more": 1.0},
     }
     results["node"]["rows"][0]["peak_memory_mib"] = 351.0
-    results["node"]["transport"][0]["latency_p50_ms"] = 3.5
-    assert [sentence.split()[0] for sentence in targets.missed(results)] == ["whole", "Recall", "The", "Transport"]
+    results["node"]["rows"][0]["processing_p50_ms"] = 5.5
+    assert [sentence.split()[0] for sentence in targets.missed(results)] == ["whole", "Recall", "The", "ROS"]
 
 
 def test_results_are_replaced_by_part(tmp_path: Path) -> None:

@@ -1,0 +1,106 @@
+"""A benchmark's cameras: pictures of faces that sway a little, and nodes that publish and receive them."""
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import CompressedImage, Image
+
+from face_recognition_ros.demo.cast import Portrait
+from face_recognition_ros.demo.scenes import FACE_WIDTH, head_and_shoulders
+from face_recognition_ros.types import ByteArray
+
+FACE_PIXELS = 100.0
+"""Width of every face in the pictures."""
+DISTINCT_FRAMES = 30
+
+
+def pictures_of(portraits: Sequence[Portrait], size: tuple[int, int], faces: int) -> list[ByteArray]:
+    """Pictures with so many faces of FACE_PIXELS side by side, which sway a little; portraits repeat in turn."""
+    width, height = size
+    crops = [head_and_shoulders(portrait)[0] for portrait in portraits]
+    scale = FACE_PIXELS / FACE_WIDTH
+    crops = [np.asarray(cv2.resize(c, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8) for c in crops]
+    columns = min(faces, 2)
+    rows = -(-faces // columns)
+    pictures = []
+    for frame in range(DISTINCT_FRAMES):
+        picture = np.full((height, width, 3), 168, np.uint8)
+        for i in range(faces):
+            room_x, room_y = width // columns, height // rows
+            crop = crops[i % len(crops)][: room_y - 12, : room_x - 12]
+            angle = 2 * np.pi * (frame / DISTINCT_FRAMES + i / faces)
+            left = (i % columns) * room_x + (room_x - crop.shape[1]) // 2 + round(5 * np.cos(angle))
+            top = (i // columns) * room_y + (room_y - crop.shape[0]) // 2 + round(5 * np.sin(angle))
+            picture[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
+        pictures.append(picture)
+    return pictures
+
+
+def image_message(picture: ByteArray) -> Image:
+    height, width = picture.shape[:2]
+    message = Image(height=height, width=width, encoding="bgr8", step=3 * width)
+    message.header.frame_id = "camera_optical_frame"
+    message.data.frombytes(picture.data.cast("B"))
+    return message
+
+
+def compressed_message(picture: ByteArray) -> CompressedImage:
+    """As JPEG, in OpenCV's usual quality."""
+    message = CompressedImage(format="bgr8; jpeg compressed bgr8")
+    message.header.frame_id = "camera_optical_frame"
+    _, encoded = cv2.imencode(".jpg", picture)
+    message.data.frombytes(encoded.data.cast("B"))
+    return message
+
+
+class Source(Node):
+    """A camera: publishes pictures in turn at a steady rate."""
+
+    def __init__(self, topic: str, messages: Sequence[Any], rate: float) -> None:
+        super().__init__("benchmark_source", namespace=topic.rpartition("/")[0])
+        self.stamps: list[int] = []
+        self._messages = messages
+        self._frames = 0
+        self._publisher = self.create_publisher(type(messages[0]), f"/{topic}", qos_profile_sensor_data)
+        self._timer = self.create_timer(1.0 / rate, self._publish, autostart=False)
+
+    @property
+    def is_matched(self) -> bool:
+        return self._publisher.get_subscription_count() > 0
+
+    @property
+    def is_done(self) -> bool:
+        return len(self.stamps) >= self._frames
+
+    def start(self, frames: int) -> None:
+        """Publishes so many from now on; their stamps are noted anew."""
+        self.stamps, self._frames = [], frames
+        self._timer.reset()
+
+    def _publish(self) -> None:
+        if self.is_done:
+            return
+        message = self._messages[len(self.stamps) % len(self._messages)]
+        now = time.time_ns()
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(now, 1_000_000_000)
+        self._publisher.publish(message)
+        self.stamps.append(now)
+
+
+class Sink(Node):
+    """Receives pictures and notes how old they are."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__("benchmark_sink")
+        self.create_subscription(Image, f"/{topic}", self._receive, qos_profile_sensor_data)
+
+    def _receive(self, message: Image) -> None:
+        now = time.time_ns()
+        stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+        print(json.dumps({"stamp_ns": stamp, "latency_ms": (now - stamp) / 1e6}), flush=True)
