@@ -70,9 +70,7 @@ class Settings:
         choices=("auto", "tensorrt", "onnxruntime", "openvino", "openvino_bf16", "torch_cuda"),
     )
     strict_backend: bool = setting(False, "refuse to start where the backend asked for is not available")
-    threads: int = setting(
-        0, "CPU threads for the networks; 0: one per core; the process's first configure decides", low=0, high=256
-    )
+    threads: int = setting(0, "CPU threads for the networks; 0: one per core", low=0, high=256)
 
     gallery: str = setting("", "gallery file, made where there is none; empty: kept in memory and lost at the end")
     gallery_key: str = setting(

@@ -1,8 +1,8 @@
 """The ONNX Runtime backend: any laptop's CPU, or CUDA where onnxruntime was built with it."""
 
 import logging
-import threading
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,37 +18,13 @@ PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 """Execution providers in order of preference; those that this onnxruntime lacks are left out."""
 
 
-class _SharedThreadPool:
-    """The one pool of worker threads that all sessions of this process share.
-
-    A pool per session makes a frame several times slower: the pools of detector and embedder spin against each other.
-    onnxruntime lets the size be chosen once per process, so the first session decides. Older releases offer no such
-    pool; there each session has its own, whose threads sleep instead of spinning while they wait.
-    """
-
-    is_offered = hasattr(onnxruntime, "set_global_thread_pool_sizes")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._threads: int | None = None
-
-    def open(self, threads: int) -> int:
-        """Create the pool if there is none yet (0: as many threads as cores) and return the size in force."""
-        with self._lock:
-            if self._threads is None:
-                if self.is_offered:
-                    onnxruntime.set_global_thread_pool_sizes(threads, 1)
-                _share_memory()
-                self._threads = threads
-            elif self._threads != threads:
-                logger.warning(
-                    "onnxruntime's pool already runs with threads=%d; threads=%d has no effect until restart",
-                    self._threads,
-                    threads,
-                )
-            return self._threads
+SPIN_MICROSECONDS = 100
+"""How long a session's threads wait awake for more work: from layer to layer, not from frame to frame (decision 16)."""
+TIMED_SPINNING_SINCE = (1, 27)
+"""The onnxruntime that is known to heed it; with an older one the threads sleep whenever they wait."""
 
 
+@cache
 def _share_memory() -> None:
     """Have all sessions compute in the same memory: they do so one after the other, and each needs tens of megabytes.
 
@@ -62,22 +38,19 @@ def _share_memory() -> None:
     onnxruntime.create_and_register_allocator(cpu, arena)
 
 
-_pool = _SharedThreadPool()
-
-
 class OnnxRuntimeSession:
     """InferenceSession on ONNX Runtime."""
 
     def __init__(self, model_path: Path, threads: int = 0) -> None:
-        """Load a model file; threads: of the pool that all sessions share, 0 for one per core.
+        """Load a model file; threads: 0 for one per core.
 
         Raises ModelError where the file is missing, cut short or not an ONNX model.
         """
         if not model_path.is_file():
             raise ModelError(f"There is no model file {model_path}.")
-        self._threads = _pool.open(threads)
+        _share_memory()
         try:
-            self._session: Any = _open(model_path, self._threads)
+            self._session: Any = _open(model_path, threads)
         except Exception as error:  # onnxruntime's errors have no common base below Exception
             raise ModelError(
                 f"{model_path} ({model_path.stat().st_size} bytes) cannot be loaded as an ONNX model; "
@@ -90,7 +63,7 @@ class OnnxRuntimeSession:
         self.outputs: tuple[str, ...] = tuple(node.name for node in self._session.get_outputs())
         self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         device = str(self._session.get_providers()[0]).removesuffix("ExecutionProvider")
-        threads_in_words = f"{self._threads} threads" if self._threads else "a thread per core"
+        threads_in_words = f"{threads} threads" if threads else "a thread per core"
         self.backend = f"ONNX Runtime {onnxruntime.__version__}, {device}, {threads_in_words}"
 
     def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
@@ -128,10 +101,10 @@ def _open(model_path: Path, threads: int) -> Any:
 
 def _session_options(threads: int) -> Any:
     options = onnxruntime.SessionOptions()
-    if _pool.is_offered:
-        options.use_per_session_threads = False
+    options.intra_op_num_threads = threads
+    if tuple(map(int, onnxruntime.__version__.split(".")[:2])) >= TIMED_SPINNING_SINCE:
+        options.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN_MICROSECONDS))
     else:
-        options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors only: warnings about unused initialisers are nothing a user can act on
     # Shapes change from call to call (pyramid levels, number of crops): a memory plan per shape would be kept for ever.

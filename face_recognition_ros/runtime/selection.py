@@ -102,7 +102,7 @@ def create_session(
         model_path: an ONNX file.
         backend: "auto" or a name of BACKENDS.
         strict: refuse rather than fall back to ONNX Runtime, wait rather than let it serve for a while.
-        threads: CPU threads shared by all sessions of the process; 0 for one per core.
+        threads: CPU threads that a call may use; 0 for one per core.
 
     Raises:
         SettingsError: no backend of that name.

@@ -9,10 +9,8 @@ Run it as::
 
 import argparse
 import hashlib
-import multiprocessing
 import shutil
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,12 +117,6 @@ def quantize(model: Path, crops: npt.NDArray[np.uint8], output: Path, scheme: Sc
     unknown = {scheme.method} - METHODS.keys() | set(scheme.keep) - set(KINDS)
     if unknown:
         raise ValueError(f"{', '.join(sorted(unknown))}: choose of methods {', '.join(METHODS)} and layers {KINDS}")
-    # ONNX Runtime's tools open sessions of their own, which a process with our shared thread pool does not let them
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as apart:
-        apart.submit(_quantize, model, crops, output, scheme).result()
-
-
-def _quantize(model: Path, crops: npt.NDArray[np.uint8], output: Path, scheme: Scheme) -> None:
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(model, prepared, skip_symbolic_shape=True)
