@@ -4,12 +4,14 @@
     python benchmarks/soak.py cycles --cycles 1000       configure, activate, deactivate, clean up, again and again
 
 Prints one line of JSON, writes a picture, and ends with exit code 1 where something grew by more than is allowed.
+Ctrl-C ends it early, with what was seen by then.
 """
 
 # Imported first: the ROS wheels restart the program on their import, which must not repeat anything done before.
 import rclpy  # isort: skip
 
 import argparse
+import contextlib
 import ctypes
 import json
 import sys
@@ -31,6 +33,7 @@ from face_recognition_ros.pictures import read_picture
 from face_recognition_ros.testing import NodeClient, running_node
 from face_recognition_ros.types import ByteArray
 
+FEWEST_SAMPLES = 8
 SAMPLES = 200
 """How often is looked, in all."""
 GROWTH_MIB = 16.0
@@ -178,7 +181,11 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="the picture; default: benchmarks/results/soak_WHAT.png")
     arguments = parser.parse_args()
     output = arguments.output or Path(__file__).parent / "results" / f"soak_{arguments.what}.png"
-    samples = list(frames(arguments.frames) if arguments.what == "frames" else cycles(arguments.cycles))
+    samples: list[Sample] = []
+    with contextlib.suppress(KeyboardInterrupt):  # what was seen by then is worth a picture
+        samples.extend(frames(arguments.frames) if arguments.what == "frames" else cycles(arguments.cycles))
+    if len(samples) < FEWEST_SAMPLES:
+        sys.exit(f"stopped after {len(samples)} looks at the process; {FEWEST_SAMPLES} are needed to say anything")
     grown = growth(samples)
     plot(samples, arguments.what.removesuffix("s"), output)
     print(json.dumps({"first": asdict(samples[0]), "last": asdict(samples[-1]), "growth": grown}))

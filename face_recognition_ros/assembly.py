@@ -1,7 +1,8 @@
 """Builds a Recognizer and its gallery from settings: the only place that knows the concrete classes."""
 
+import itertools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from face_recognition_ros.gallery.store import GalleryStore
 from face_recognition_ros.models import find_model, load_model_file
 from face_recognition_ros.pictures import encode_png
 from face_recognition_ros.quality import QualityLimits
-from face_recognition_ros.recognizer import Recognizer
+from face_recognition_ros.recognizer import Embedder, Recognizer
 from face_recognition_ros.runtime import BackendChoice, create_session
 from face_recognition_ros.settings import Settings
 from face_recognition_ros.tracking import FaceTracker, TrackerOptions
@@ -41,7 +42,8 @@ class Assembly:
     """All that recognises faces with one gallery. Close it when done."""
 
     settings: Settings
-    recognizer: Recognizer
+    recognizers: tuple[Recognizer, ...]
+    """One for each stream; they share networks and matcher, so one thread at a time may use any of them."""
     store: GalleryStore
     matcher: Matcher
     calibration: Calibration
@@ -49,15 +51,31 @@ class Assembly:
     model_id: str
     backend: BackendChoice
     embedder: FaceEmbedder
-    tracker: FaceTracker
+    trackers: tuple[FaceTracker, ...]
+    """The streams'; no track id is given twice."""
     lacks_networks: bool = False
     """Whether they were given up: then every frame raises BackendError, until they are loaded again."""
 
+    @property
+    def recognizer(self) -> Recognizer:
+        """The first stream's, which also looks at single pictures."""
+        return self.recognizers[0]
+
+    def reset_tracks(self) -> None:
+        """Has all streams start anew."""
+        for recognizer in self.recognizers:
+            recognizer.reset_tracks()
+
+    def stream_of(self, track_id: int) -> int:
+        """Number of the stream that has this track; the first one's, 0, where none has it."""
+        ids = [[track.id for track in tracker.tracks] for tracker in self.trackers]
+        return next((number for number, own in enumerate(ids) if track_id in own), 0)
+
     def give_up_networks(self) -> None:
         """Leaves networks and tracks to a thread that hangs in them; may be called while that thread uses them."""
-        self.tracker = self.tracker.successor()
+        self.trackers = tuple(tracker.successor() for tracker in self.trackers)
         missing = MissingNetworks(self.backend)
-        self.recognizer = Recognizer(missing, missing, self.tracker, self.matcher, quality_limits(self.settings))
+        self.recognizers = connect(self.settings, missing, missing, self.trackers, self.matcher)
         self.lacks_networks = True
 
     def load_networks(self) -> None:
@@ -66,16 +84,14 @@ class Assembly:
         To be called by the thread that uses the recognizer. Raises as `assemble` does, and BackendError if the networks
         were given up meanwhile, with this thread; then nothing has changed.
         """
-        tracker = self.tracker
+        trackers = self.trackers
         detector = build_detector(self.settings)
         embedder, backend = build_embedder(self.settings)
         warm_up(detector, embedder)
-        if self.tracker is not tracker:
+        if self.trackers is not trackers:
             raise BackendError("Loading the networks took so long that it was given up.")
         self.embedder, self.backend = embedder, backend
-        self.recognizer = Recognizer(
-            detector, embedder, tracker, self.matcher, quality_limits(self.settings), video_options(self.settings)
-        )
+        self.recognizers = connect(self.settings, detector, embedder, trackers, self.matcher)
         self.lacks_networks = False
 
     def close(self) -> None:
@@ -107,11 +123,12 @@ class MissingNetworks:
         raise BackendError("The networks hung, and are not loaded again yet.")
 
 
-def assemble(settings: Settings, clock: Callable[[], float] = time.time) -> Assembly:
+def assemble(settings: Settings, clock: Callable[[], float] = time.time, streams: int = 1) -> Assembly:
     """Loads the networks, opens the gallery and connects the stages.
 
-    clock: seconds since the epoch, for all that the gallery dates. Raises ModelError, BackendError, GalleryError or
-    SettingsError with a sentence that says what is wrong and what would be right; nothing stays open then.
+    clock: seconds since the epoch, for all that the gallery dates. streams: how many there are. Raises ModelError,
+    BackendError, GalleryError or SettingsError with a sentence that says what is wrong and what would be right; nothing
+    stays open then.
     """
     detector = build_detector(settings)
     with ExitStack() as undo:
@@ -124,14 +141,26 @@ def assemble(settings: Settings, clock: Callable[[], float] = time.time) -> Asse
         matcher = Matcher(store, calibration, matcher_options(settings))
         encode_crop = encode_png if settings.store_crops else None
         learner = Learner(store, matcher, learner_options(settings), encode_crop)
-        tracker = FaceTracker(tracker_options(settings, calibration))
-        limits, video = quality_limits(settings), video_options(settings)
-        recognizer = Recognizer(detector, embedder, tracker, matcher, limits, video)
+        options, ids = tracker_options(settings, calibration), itertools.count(1)
+        trackers = tuple(FaceTracker(options, ids) for _ in range(streams))
+        recognizers = connect(settings, detector, embedder, trackers, matcher)
         warm_up(detector, embedder)
         undo.pop_all()
     return Assembly(
-        settings, recognizer, store, matcher, calibration, learner, description.model_id, backend, embedder, tracker
+        settings, recognizers, store, matcher, calibration, learner, description.model_id, backend, embedder, trackers
     )
+
+
+def connect(
+    settings: Settings,
+    detector: FaceDetector,
+    embedder: Embedder,
+    trackers: Sequence[FaceTracker],
+    matcher: Matcher,
+) -> tuple[Recognizer, ...]:
+    """A recognizer for each of the trackers."""
+    limits, video = quality_limits(settings), video_options(settings)
+    return tuple(Recognizer(detector, embedder, tracker, matcher, limits, video) for tracker in trackers)
 
 
 def build_detector(settings: Settings) -> FaceDetector:

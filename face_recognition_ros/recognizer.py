@@ -153,6 +153,8 @@ class FrameResult:
     """Of the gallery that all of these faces were matched against."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds spent in each stage."""
+    gone: frozenset[str] = frozenset()
+    """Ids of who has left the gallery since the frame before, of this stream or another of the same judge."""
 
 
 class Recognizer:
@@ -187,8 +189,10 @@ class Recognizer:
         in_full: search it, and look at every face, whatever the VideoOptions say. behind: frames before it were lost
         to the load. Raises ImageError for an array that is no such picture, BackendError where a network fails.
         """
-        (result,) = process_together([(self, frame, stamp)], in_full, behind)
-        return result
+        glance = self.glance(frame, stamp, in_full, behind)
+        with timed(glance.timings, "embedding"):
+            embeddings = embed_together(self._embedder, glance.crops)
+        return self.conclude(glance, embeddings)
 
     def glance(self, frame: ByteArray, stamp: float, in_full: bool = False, behind: bool = False) -> Glance:
         """The first half of `process`: finds the faces, and says which crops are to be embedded."""
@@ -226,7 +230,7 @@ class Recognizer:
             recognized(track.id, view, vouched(decision, view, track))
             for view, track, decision in zip(views, tracks, decisions, strict=True)
         )
-        return FrameResult(faces, judged.revision, timings)
+        return FrameResult(faces, judged.revision, timings, judged.gone)
 
     @property
     def embedder(self) -> Embedder:
@@ -252,8 +256,9 @@ class Recognizer:
         return FrameResult(faces, judged.revision, timings)
 
     def reset_tracks(self) -> None:
-        """Starts anew, as after a jump of the clock; the gallery stays."""
+        """Starts anew, as after a jump of the clock, and searches the next frame; the gallery stays."""
         self._tracker.reset()
+        self._schedule = SearchSchedule(self._video.detection_interval)
 
     def forget(self, identity_ids: Collection[str]) -> None:
         """Drops all looks that were taken for these identities; their tracks go on and are judged by new looks."""
@@ -304,25 +309,6 @@ class Recognizer:
             for detection, face, track in zip(detections, aligned, settled, strict=True)
         ]
         return aligned, qualities
-
-
-def process_together(
-    frames: Sequence[tuple[Recognizer, ByteArray, float]], in_full: bool = False, behind: bool = False
-) -> list[FrameResult]:
-    """A frame of each of several streams, as Recognizer.process does it, with all faces embedded in one call.
-
-    The streams' recognizers are to have the same embedder.
-    """
-    glances = [recognizer.glance(frame, stamp, in_full, behind) for recognizer, frame, stamp in frames]
-    embedding: dict[str, float] = {}
-    with timed(embedding, "embedding"):
-        vectors = embed_together(frames[0][0].embedder, [crop for glance in glances for crop in glance.crops])
-    results = []
-    for (recognizer, _, _), glance in zip(frames, glances, strict=True):
-        glance.timings.update(embedding)
-        own, vectors = vectors[: len(glance.crops)], vectors[len(glance.crops) :]
-        results.append(recognizer.conclude(glance, own))
-    return results
 
 
 def embed_together(embedder: Embedder, crops: Sequence[ByteArray]) -> Sequence[FloatArray]:

@@ -1,6 +1,7 @@
 """Follows faces from frame to frame: detections and embeddings in, stable track ids and each track's good looks out."""
 
-from collections.abc import Collection, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -94,14 +95,12 @@ class Track:
     """Id of the identity that the track was last given, so that a name does not flicker; empty where there is none."""
     _holders: set[str] = field(default_factory=set)
     """Everybody whom it was ever given since its first look."""
-    _looks: list[tuple[float, FloatArray]] = field(default_factory=list)
+    _embeddings: FloatArray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    _weights: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def evidence(self) -> tuple[FloatArray, FloatArray]:
         """The good looks: (K, D) float32 unit embeddings and (K,) float32 quality weights; (0, 0) and (0,) if none."""
-        if not self._looks:
-            return np.zeros((0, 0), np.float32), np.zeros(0, np.float32)
-        weights, embeddings = zip(*self._looks, strict=True)
-        return np.stack(embeddings), np.array(weights, np.float32)
+        return self._embeddings, self._weights
 
     def predict(self, stamp: float) -> _Matrix:
         """(4,) the box at that time, moved on with constant velocity."""
@@ -133,7 +132,7 @@ class Track:
         """Whether a look at that time could wait: enough were good, none of the latest was odd, and one was taken
         less than `interval` seconds before.
         """
-        known = len(self._looks) >= SETTLING_LOOKS and not self.is_doubtful
+        known = len(self._weights) >= SETTLING_LOOKS and not self.is_doubtful
         return known and 0 <= stamp - self.looked_at < interval - ROUNDING
 
     def remember(self, embedding: FloatArray, weight: float, max_looks: int) -> None:
@@ -142,9 +141,10 @@ class Track:
         Not the poorest: where somebody has slipped into a track unnoticed, the track must become theirs within
         max_looks good looks, however well the one before them was seen.
         """
-        self._looks = [*self._looks, (max(weight, 1e-3), np.array(embedding, np.float32))][-max_looks:]
-        embeddings, weights = self.evidence()
-        self.mean_embedding = (weights @ embeddings / weights.sum()).astype(np.float32)
+        embeddings = [*self._embeddings, embedding][-max_looks:]
+        self._embeddings = np.array(embeddings, np.float32)
+        self._weights = np.append(self._weights, np.float32(max(weight, 1e-3)))[-max_looks:]
+        self.mean_embedding = self._weights @ self._embeddings / self._weights.sum()
 
     def give(self, identity_id: str) -> None:
         """Note whom the track is given; an empty id: nobody."""
@@ -157,7 +157,8 @@ class Track:
 
     def forget_looks(self) -> None:
         """Drop what was seen so far; the track goes on, and its person must be judged anew."""
-        self._looks, self._holders, self.mean_embedding, self.holder = [], set(), None, ""
+        self._embeddings, self._weights = np.zeros((0, 0), np.float32), np.zeros(0, np.float32)
+        self._holders, self.mean_embedding, self.holder = set(), None, ""
         self.doubts = 0
 
 
@@ -170,10 +171,11 @@ class FaceTracker:
     Knowing people again after a long absence is the gallery's task.
     """
 
-    def __init__(self, options: TrackerOptions | None = None) -> None:
+    def __init__(self, options: TrackerOptions | None = None, ids: Iterator[int] | None = None) -> None:
+        """ids: what tracks are numbered by; trackers that share it never give the same id. None: 1, 2, 3 ..."""
         self._options = options or TrackerOptions()
+        self._ids = itertools.count(1) if ids is None else ids
         self._tracks: list[Track] = []
-        self._next_id = 1
         self._now = -np.inf
         self._has_successor = False
 
@@ -191,9 +193,8 @@ class FaceTracker:
 
         This one takes no further frame: no id is given twice, and what that thread returns late goes no further.
         """
-        successor = FaceTracker(self._options)
-        successor._next_id, self._has_successor = self._next_id, True
-        return successor
+        self._has_successor = True
+        return FaceTracker(self._options, self._ids)
 
     def forget(self, identity_ids: Collection[str]) -> None:
         """Drop the looks of tracks that were ever given one of these; nothing seen before counts any more."""
@@ -260,8 +261,7 @@ class FaceTracker:
         return seen
 
     def _start(self, box: _Matrix, stamp: float) -> Track:
-        track = Track(self._next_id, box, first_seen=stamp, last_seen=stamp)
-        self._next_id += 1
+        track = Track(next(self._ids), box, first_seen=stamp, last_seen=stamp)
         self._tracks.append(track)
         return track
 

@@ -1,4 +1,4 @@
-"""Starts one face recognition node for each of several cameras, in a namespace of the camera's name.
+"""Recognises faces in the images of several cameras: by a node for each, or by one together.
 
 The nodes may share one gallery file: who is enrolled before one camera is known before all of them from the next image
 on. They are processes of their own, as a Python node cannot be loaded into a container of composable (C++) nodes.
@@ -10,10 +10,13 @@ from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import SetRemap
 from rclpy.exceptions import InvalidNamespaceException
 from rclpy.validate_namespace import validate_namespace
 
 from face_recognition_ros.node.parameter_files import check_parameter_file
+
+REMAPPED = ("image", "depth", "camera_info", "face_identities")
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -24,7 +27,13 @@ def arguments() -> list[DeclareLaunchArgument]:
     return [
         DeclareLaunchArgument(
             "cameras",
-            description="Names of the cameras, such as front,back; each gets a node in its own namespace.",
+            description="Names of the cameras, such as front,back; each has its topics in a namespace of that name.",
+        ),
+        DeclareLaunchArgument(
+            "together",
+            default_value="false",
+            choices=["true", "false"],
+            description="Whether one node looks at all cameras, with one set of networks; else each gets a node.",
         ),
         DeclareLaunchArgument("namespace", default_value="", description="Namespace around those of the cameras."),
         DeclareLaunchArgument(
@@ -51,17 +60,22 @@ def arguments() -> list[DeclareLaunchArgument]:
 
 
 def nodes(context: LaunchContext) -> list[GroupAction]:
-    """A node for each camera; every other argument of face_recognition.launch.py is handed on to all."""
+    """The nodes, or the one; every other argument of face_recognition.launch.py is handed on to all."""
     source = PythonLaunchDescriptionSource(
         str(Path(get_package_share_directory("face_recognition_ros")) / "launch" / "face_recognition.launch.py")
     )
     chosen = context.launch_configurations
     namespaces = camera_namespaces(chosen["cameras"], chosen["namespace"])
+    if chosen["together"] == "true":
+        names = [namespace.rsplit("/", 1)[-1] for namespace in namespaces]
+        remaps = [SetRemap(f"{name}/{topic}", f"{name}/{chosen[topic]}") for name in names for topic in REMAPPED]
+        given = {"namespace": chosen["namespace"], "cameras": ",".join(names)}
+        return [GroupAction([*remaps, IncludeLaunchDescription(source, launch_arguments=given.items())])]
     for namespace in namespaces if "params_file" in chosen else ():  # all of them, before the first is started
         check_parameter_file(Path(chosen["params_file"]).expanduser(), f"/{namespace.strip('/')}/face_recognition")
     return [
-        GroupAction([IncludeLaunchDescription(source, launch_arguments={"namespace": namespace}.items())])
-        for namespace in namespaces
+        GroupAction([IncludeLaunchDescription(source, launch_arguments=given.items())])
+        for given in ({"namespace": namespace, "cameras": ""} for namespace in namespaces)
     ]
 
 

@@ -54,6 +54,11 @@ def arguments(share: Path) -> list[DeclareLaunchArgument]:
             description="Whether to subscribe to raw or to compressed images; empty: as params_file says.",
         ),
         DeclareLaunchArgument(
+            "cameras",
+            default_value="",
+            description="Names of several cameras for one node, such as front,back; empty: as params_file says.",
+        ),
+        DeclareLaunchArgument(
             "gallery",
             default_value="",
             description="File with the people whom the robot knows; empty: as params_file says.",
@@ -98,7 +103,10 @@ def node(context: LaunchContext) -> list[Node]:
     Raises SettingsError, which launch shows as one sentence, for a file that the node could not be started with.
     """
     chosen = context.launch_configurations
-    parameters: dict[str, str | bool] = {name: chosen[name] for name in ("image_transport", "gallery") if chosen[name]}
+    parameters: dict[str, str | bool | list[str]]
+    parameters = {name: chosen[name] for name in ("image_transport", "gallery") if chosen[name]}
+    if chosen["cameras"]:
+        parameters["cameras"] = [name.strip() for name in chosen["cameras"].split(",")]
     parameters |= {name: chosen[name] == "true" for name in ("autostart", "use_sim_time") if chosen[name]}
     outer = chosen.get("ros_namespace")  # of a launch file around this one, by PushRosNamespace
     namespace = make_namespace_absolute(prefix_namespace(outer, chosen["namespace"])) or ""

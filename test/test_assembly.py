@@ -6,12 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
-from face_recognition_ros.assembly import assemble, build_embedder, embedding_model_file, open_gallery
+from face_recognition_ros.assembly import Assembly, assemble, build_embedder, embedding_model_file, open_gallery
 from face_recognition_ros.errors import BackendError, GalleryError, ModelError
 from face_recognition_ros.gallery.store import Template
 from face_recognition_ros.models import find_model
+from face_recognition_ros.recognizer import FrameResult
 from face_recognition_ros.settings import Settings
-from face_recognition_ros.types import ByteArray, IdentityStatus
+from face_recognition_ros.streams import StreamFrame, process_together
+from face_recognition_ros.types import ByteArray, IdentityStatus, RecognizedFace
 
 
 def test_the_network_is_the_released_one_an_installed_one_or_a_file(tmp_path: Path) -> None:
@@ -92,6 +94,34 @@ def test_a_thread_that_returns_from_networks_that_were_given_up_changes_nothing(
         assembly.load_networks()
         (again,) = assembly.recognizer.process(astronaut_bgr, 1.2).faces
         assert again.track_id == face.track_id + 1
+
+
+def test_streams_share_networks_gallery_and_track_ids_also_after_the_networks_were_given_up(
+    astronaut_bgr: ByteArray, grace_hopper_bgr: ByteArray
+) -> None:
+    pictures = (astronaut_bgr, grace_hopper_bgr)
+
+    def process(assembly: Assembly, stamp: float) -> list[list[RecognizedFace]]:
+        frames = {stream: StreamFrame(picture, stamp) for stream, picture in enumerate(pictures)}
+        results = process_together(assembly.recognizers, frames)
+        return [list(result.faces) for result in results.values() if isinstance(result, FrameResult)]
+
+    with assemble(Settings(min_face_size=80.0), streams=2) as assembly:
+        (front,), (back,) = process(assembly, 1.0)
+        assert (front.track_id, back.track_id) == (1, 2)
+        assert [assembly.stream_of(number) for number in (1, 2, 3)] == [0, 1, 0]
+        assert front.embedding is not None
+        assembly.store.enroll("Eileen Collins", [Template(front.embedding, front.quality.score)])
+        pictures = (grace_hopper_bgr, astronaut_bgr)
+        for step in range(3):
+            (stranger,), (known,) = process(assembly, 1.1 + step / 30)
+        assert known.decision.identity is not None, "known on the other stream"
+        assert stranger.decision.status is IdentityStatus.UNKNOWN
+        assembly.give_up_networks()
+        assert process(assembly, 1.3) == []
+        assembly.load_networks()
+        (front,), (back,) = process(assembly, 1.4)
+        assert (front.track_id, back.track_id) == (stranger.track_id + 2, known.track_id + 2)
 
 
 def standing_at(portrait: ByteArray, number: int) -> ByteArray:

@@ -85,7 +85,7 @@ def test_a_camera_is_told_no_absolute_topic_but_its_own() -> None:
 def test_arguments_that_are_parameters_leave_the_parameter_file_its_say() -> None:
     declared = {entry[""]: entry for entry in calls(NODE, "DeclareLaunchArgument")}
     shared = declared.keys() & {*parameters(), "use_sim_time"}
-    assert shared == {"image_transport", "gallery", "autostart", "use_sim_time"}
+    assert shared == {"image_transport", "cameras", "gallery", "autostart", "use_sim_time"}
     assert {ast.literal_eval(declared[name]["default_value"]) for name in shared} == {""}
 
 
@@ -138,6 +138,8 @@ sys.exit(service.run())
         ),
         (CAMERAS, {"cameras": "front,the back"}, "cameras:=front,the back must be names of letters, digits and"),
         (CAMERAS, {"cameras": "front,front"}, "cameras:=front,front names a camera twice"),
+        (CAMERAS, {"cameras": "2nd", "together": "true"}, "cameras:=2nd must be names of letters, digits and"),
+        (NODE, {"cameras": "front,front"}, "cameras names front twice; each camera needs a name of its own."),
         (REPLAY, {"bag": "nowhere"}, "nowhere; give a bag's folder, or its .mcap or .db3 file."),
         (REPLAY, {"bag": ".", "params_file": "typo.yaml"}, "there is no parameter min_look; did you mean"),
     ],
@@ -236,6 +238,26 @@ if HAS_LAUNCH:
         back.seen.clear()
         back.show(astronaut_bgr, 3)
         assert_nobody_named(back.seen)
+
+    @launch_pytest.fixture
+    def cameras_together(gallery: str) -> LaunchDescription:
+        return launched(
+            CAMERAS, cameras="front, back", together="true", namespace="robot", gallery=gallery, image="image_raw"
+        )
+
+    @pytest.mark.launch(fixture=cameras_together)
+    def test_two_cameras_may_have_one_node(client: Any, astronaut_bgr: ByteArray) -> None:
+        robot, front, back = (
+            client("robot", "image"),
+            client("robot/front", "image_raw"),
+            client("robot/back", "image_raw"),
+        )
+        robot.wait_for_state("active")
+        tracks = [camera.show(astronaut_bgr, 3).faces[0] for camera in (front, back)]
+        assert [face.name for face in tracks] == [EILEEN, EILEEN]
+        assert tracks[0].track_id != tracks[1].track_id, "they come from one process"
+        assert robot.call(srv.Forget, "forget", identity=EILEEN).success
+        assert [camera.show(astronaut_bgr).faces[0].name for camera in (front, back)] == ["", ""]
 
     PLAYER = """#!{python}
 import argparse, rclpy, time

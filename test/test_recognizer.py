@@ -11,7 +11,7 @@ from face_recognition_ros.detection.detector import FaceDetector
 from face_recognition_ros.errors import BackendError
 from face_recognition_ros.gallery.matcher import FrameDecisions, Looks
 from face_recognition_ros.quality import QualityLimits
-from face_recognition_ros.recognizer import STILL_PICTURE, Embedder, Judge, Recognizer, process_together
+from face_recognition_ros.recognizer import STILL_PICTURE, Embedder, Judge, Recognizer
 from face_recognition_ros.runtime import BackendChoice
 from face_recognition_ros.tracking import FaceTracker, TrackerOptions
 from face_recognition_ros.types import ByteArray, Candidate, Decision, Detection, FloatArray, IdentityStatus
@@ -333,6 +333,16 @@ def test_a_track_on_which_the_looks_disagree_gets_no_new_name() -> None:
     assert statuses(anna, like_her, anna, anna, anna)[2:] == ["TENTATIVE", "TENTATIVE", "KNOWN"]
 
 
+def test_the_first_frame_after_a_reset_is_searched() -> None:
+    detector = FollowedFaces([face_at(20)])
+    recognizer = video_recognizer(detector, OneVectorPerCrop())
+    for n in range(2):
+        recognizer.process(FRAME, n * RATE)
+    recognizer.reset_tracks()
+    assert len(recognizer.process(FRAME, 2 * RATE).faces) == 1
+    assert detector.calls == "SfS"
+
+
 def test_faces_that_meet_are_embedded_in_every_frame() -> None:
     detector, person = FollowedFaces([face_at(20), face_at(400)]), Person(np.eye(8, dtype=np.float32)[0])
     recognizer = video_recognizer(detector, person)
@@ -344,15 +354,3 @@ def test_faces_that_meet_are_embedded_in_every_frame() -> None:
         faces = recognizer.process(FRAME, n * RATE).faces
     assert person.calls == 11
     assert all(face.embedding is not None for face in faces)
-
-
-def test_several_streams_share_one_embedding_call_and_keep_their_own_tracks() -> None:
-    embedder = OneVectorPerCrop()
-    left = video_recognizer(FollowedFaces([face_at(20)]), embedder)
-    right = video_recognizer(FollowedFaces([face_at(20), face_at(300)]), embedder)
-    for n in range(3):
-        first, second = process_together([(left, FRAME, n * RATE), (right, FRAME, n * RATE)])
-    assert embedder.batches == [3, 3, 3]
-    assert [face.track_id for face in first.faces] == [1]
-    assert [face.track_id for face in second.faces] == [1, 2]
-    assert [int(np.argmax(face.embedding)) for face in second.faces if face.embedding is not None] == [1, 2]

@@ -1,5 +1,7 @@
 """Tracking: ids stay with people through misses and crossings, and never pass from one person to another."""
 
+from itertools import count
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -180,6 +182,17 @@ def test_clock_that_jumps_back_resets_and_a_late_frame_does_not() -> None:
     assert see(tracker, 5.0, (200, ANNA)) == [2]
     assert see(tracker, 5.1, (200, ANNA)) == [2]
     assert see(tracker, 5000.0, (200, ANNA)) == [3]
+
+
+def test_trackers_that_share_their_ids_give_none_twice_not_even_after_they_were_given_up() -> None:
+    ids = count(1)
+    front, back = FaceTracker(ids=ids), FaceTracker(ids=ids)
+    assert see(front, 0, (100, ANNA), (400, BERT)) == [1, 2]
+    assert see(back, 0, (100, ANNA)) == [3]
+    assert see(front, FRAME, (102, ANNA), (700, CORA)) == [1, 4]
+    after = front.successor()
+    assert see(after, 2 * FRAME, (102, ANNA)) == [5]
+    assert see(back, 2 * FRAME, (102, ANNA), (400, BERT)) == [3, 6]
 
 
 def test_reset_ends_tracks_but_repeats_no_id() -> None:

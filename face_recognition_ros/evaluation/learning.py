@@ -84,7 +84,7 @@ def run(settings: Settings, folder: Path, seed: int = 0) -> tuple[str, list[Outc
     memory = Memory()
     for number, part in enumerate(rounds(people, seed), start=1):
         with assemble(replace(settings, gallery="")) as built:
-            assembly = replace(built, recognizer=recognizer_with(built, memory))
+            assembly = replace(built, recognizers=(recognizer_with(built, memory),))
             plan, failed = prepare(assembly, people, part, seed)
             failures |= failed
             outcomes.append(run_round(assembly, memory, plan, f"round {number}"))

@@ -109,20 +109,25 @@ class Learner:
         self._tracks: dict[int, WatchedTrack] = {}
         self._people: tuple[int, dict[str, Person | None]] = (-1, {})
 
-    def watch(self, faces: Sequence[RecognizedFace], stamp: float) -> tuple[Proposal, ...]:
+    def watch(self, faces: Sequence[RecognizedFace], stamp: float, stream: int = 0) -> tuple[Proposal, ...]:
         """What is to be learned from a frame taken at `stamp` seconds; faces of single pictures are passed over.
 
-        Raises GalleryError where the gallery cannot be read.
+        stream: its number; each may have a clock of its own, but no two a track of the same id. Raises GalleryError
+        where the gallery cannot be read.
         """
         index = self._matcher.refresh()
         shown = Counter(face.decision.identity_id for face in faces)
         proposals: list[Proposal] = []
         with self._watching:
-            self._tracks = {i: track for i, track in self._tracks.items() if abs(stamp - track.seen) <= TRACK_MEMORY}
+            self._tracks = {
+                number: track
+                for number, track in self._tracks.items()
+                if track.stream != stream or abs(stamp - track.seen) <= TRACK_MEMORY
+            }
             for face in faces:
                 if face.embedding is None or face.track_id < 1:
                     continue
-                track = self._tracks.setdefault(face.track_id, WatchedTrack(stamp))
+                track = self._tracks.setdefault(face.track_id, WatchedTrack(stamp, stream))
                 track.seen = stamp
                 counts = self._follow(track, face, index)
                 subject = index.identity(track.subject)

@@ -32,6 +32,8 @@ class WatchedTrack:
 
     seen: float
     """Stamp of the frame that showed it last."""
+    stream: int = 0
+    """Number of the stream that it is on."""
     subject: str = ""
     """Id of the identity that the looks are taken for; empty for nobody."""
     looks: deque[WatchedLook] = field(default_factory=lambda: deque(maxlen=QUARANTINE + 1))

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
-from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from std_msgs.msg import Header
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from face_recognition_ros.assembly import Assembly
 from face_recognition_ros.errors import FaceRecognitionError
@@ -231,20 +229,19 @@ def fallback(assembly: Assembly) -> str:
     return ""
 
 
-def diagnostics_message(
-    stamp: Time, name: str, hardware_id: str, report: NodeReport, measured: Measurements | None
-) -> DiagnosticArray:
-    """One status; its message is a sentence, its values are what was measured."""
+def diagnostics_status(
+    name: str, hardware_id: str, report: NodeReport, measured: Measurements | None
+) -> DiagnosticStatus:
+    """Of one stream: its message is a sentence, its values are what was measured."""
     level, sentence = judge(report, measured)
     values = {"state": report.state, **report.facts, **(_values(measured) if measured else {})}
-    status = DiagnosticStatus(
+    return DiagnosticStatus(
         level=level,
         name=name,
         message=sentence,
         hardware_id=hardware_id,
         values=[KeyValue(key=key, value=value) for key, value in values.items()],
     )
-    return DiagnosticArray(header=Header(stamp=stamp), status=[status])
 
 
 def judge(report: NodeReport, measured: Measurements | None) -> tuple[bytes, str]:

@@ -41,6 +41,8 @@ class _LiveGoal:
     enrollment: LiveEnrollment
     ended: Future
     """Done when there is nothing to wait for any more; its result says why, and is None when all looks are there."""
+    stream: int | None = None
+    """Number of the stream that shows the person, once that is known."""
 
     def end(self, reason: EnrollmentError | None = None) -> None:
         if not self.ended.done():
@@ -87,15 +89,15 @@ class EnrollmentAction:
         """Whether an enrolment is going on."""
         return self._busy
 
-    @property
-    def wants_frames(self) -> bool:
-        """Whether a live enrolment is going on; may be asked by any thread."""
-        return self._live is not None
-
-    def add_frame(self, result: FrameResult, stamp: float) -> None:
-        """Shows the live enrolment, if there is one, what a frame showed; to be called in the executor's thread."""
+    def wants_frames(self, stream: int) -> bool:
+        """Whether somebody is being enrolled live from that stream; may be asked by any thread."""
         live = self._live
-        if live is None or live.ended.done():
+        return live is not None and live.stream == stream
+
+    def add_frame(self, result: FrameResult, stamp: float, stream: int = 0) -> None:
+        """Shows the live enrolment from that stream, if any, a frame of it; to be called in the executor's thread."""
+        live = self._live
+        if live is None or live.stream != stream or live.ended.done():
             return
         try:
             reasons = live.enrollment.see(result.faces, stamp)
@@ -182,7 +184,7 @@ class EnrollmentAction:
         self._live = live
         try:
             self._require_going_on(goal)
-            await self._submit(lambda: None)  # raises where the node is not active
+            live.stream = await self._submit(partial(assembly.stream_of, request.track_id))  # raises where inactive
             _give_feedback(live, ())
             reason = await live.ended
         finally:

@@ -1,28 +1,26 @@
-"""The lifecycle node: a camera's images in, names out. It converts, calls the recogniser, and converts back."""
+"""The lifecycle node: cameras' images in, names out. It converts, calls the recognisers, and converts back."""
 
 import gc
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
 
 from face_recognition_ros.assembly import Assembly, assemble, learner_options, matcher_options
 from face_recognition_ros.errors import FaceRecognitionError
-from face_recognition_ros.node.depth import DepthBuffer
-from face_recognition_ros.node.diagnostics import Facts, NodeReport, StreamStatistics, diagnostics_message, fallback
+from face_recognition_ros.node.camera_stream import CameraStream
+from face_recognition_ros.node.diagnostics import Facts, NodeReport, diagnostics_status, fallback
 from face_recognition_ros.node.enrollment_action import EnrollmentAction
-from face_recognition_ros.node.frame_pipeline import FramePipeline
+from face_recognition_ros.node.frame_pipeline import Received
 from face_recognition_ros.node.gallery_keeper import GalleryKeeper
 from face_recognition_ros.node.gallery_services import ChangeHooks, GalleryServices
 from face_recognition_ros.node.inference import Job
@@ -35,15 +33,14 @@ from face_recognition_ros.node.parameters import (
 )
 from face_recognition_ros.node.picture_services import PictureServices
 from face_recognition_ros.node.publishers import AnswerPublishers, GalleryPublisher
+from face_recognition_ros.node.rounds import Rounds
 from face_recognition_ros.node.transitions import answer_invalid_transitions, transition
 from face_recognition_ros.node.watchdog import Watchdog
 from face_recognition_ros.node.worker import Worker
 from face_recognition_ros.recognizer import FrameResult
+from face_recognition_ros.runtime import allow_takeovers
 from face_recognition_ros.settings import Settings
-from face_recognition_ros.types import ByteArray
-
-NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-"""The SensorData profile, but with room for the newest image only."""
+from face_recognition_ros.streams import process_together
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,8 @@ class _Configured:
 
     assembly: Assembly
     facts: Facts
-    answers: AnswerPublishers
+    answers: Mapping[str, AnswerPublishers]
+    """Of the cameras, by their names, in the order of their streams."""
     gallery: GalleryPublisher
     keeper: GalleryKeeper
     enrollment: EnrollmentAction
@@ -64,13 +62,12 @@ class _Configured:
 class _Active:
     """What there is between activate and deactivate."""
 
-    topic: str
-    statistics: StreamStatistics
+    streams: tuple[CameraStream, ...]
     inference: Watchdog
 
 
 class FaceRecognitionNode(LifecycleNode):
-    """Recognises faces in a camera's images; see docs/ros_interface.md.
+    """Recognises faces in the images of one camera or several; see docs/ros_interface.md.
 
     All callbacks run in the executor's thread, all networks in the inference thread, changes of the gallery in a
     worker's.
@@ -80,6 +77,7 @@ class FaceRecognitionNode(LifecycleNode):
         """Takes the arguments of rclpy's Node; raises SettingsError for a parameter that is not allowed."""
         super().__init__("face_recognition", **arguments)
         declare_parameters(self)
+        allow_takeovers()
         self._complaint = ""
         self._configured: _Configured | None = None
         self._active: _Active | None = None
@@ -97,13 +95,16 @@ class FaceRecognitionNode(LifecycleNode):
     @transition
     def on_configure(self, state: LifecycleState) -> None:
         with ExitStack() as undo:
-            load = partial(assemble, read_settings(self))
+            own = read_node_settings(self)
+            load = partial(assemble, read_settings(self), streams=len(own.camera_names))
             assembly = load_in_time(load, self._publish_diagnostics, self.get_logger())
             undo.callback(assembly.close)
             worker = Worker("gallery", self._wake)
             undo.callback(worker.stop)
-            answers = AnswerPublishers(self, read_node_settings(self).publish_detections)
-            undo.callback(answers.destroy)
+            answers: dict[str, AnswerPublishers] = {}
+            for name in own.camera_names:
+                answers[name] = AnswerPublishers(self, own.publish_detections, name)
+                undo.callback(answers[name].destroy)
             gallery = GalleryPublisher(self, assembly.store)
             undo.callback(gallery.destroy)
             keeper = GalleryKeeper(self, assembly, gallery, worker, self._between_frames)
@@ -131,7 +132,7 @@ class FaceRecognitionNode(LifecycleNode):
             self._active = self._start_inference(configured, undo)
             self._undo_activate = undo.pop_all()
         self._complaint = ""
-        self.get_logger().info(f"active: looking at {self._active.topic}")
+        self.get_logger().info(f"active: looking at {', '.join(stream.topic for stream in self._active.streams)}")
 
     @transition
     def on_deactivate(self, state: LifecycleState) -> None:
@@ -164,47 +165,30 @@ class FaceRecognitionNode(LifecycleNode):
 
     def _start_inference(self, configured: _Configured, undo: ExitStack) -> _Active:
         """Starts the inference thread and then opens the subscriptions."""
-        transport = read_node_settings(self).image_transport
-        # As image_transport does it, the remapping of `image` holds for its compressed form as well.
-        topic = self.resolve_topic_name("image") + ("/compressed" if transport == "compressed" else "")
-        statistics = StreamStatistics(time.monotonic())
-        depth = DepthBuffer()
-        assembly = configured.assembly
+        assembly, transport = configured.assembly, read_node_settings(self).image_transport
+        streams = tuple(CameraStream(self, name, answers, transport) for name, answers in configured.answers.items())
 
-        def recognize(frame: ByteArray, stamp: float) -> FrameResult:
-            enrolling, behind = configured.enrollment.wants_frames, statistics.fell_behind()
-            return assembly.recognizer.process(frame, stamp, in_full=enrolling, behind=behind)
+        def recognize(images: Mapping[int, Received]) -> Mapping[int, FrameResult | Exception]:
+            enrolls = configured.enrollment.wants_frames
+            frames = {number: streams[number].frame(image, enrolls(number)) for number, image in images.items()}
+            return process_together(assembly.recognizers, frames)
 
-        def create_pipeline(on_backend_error: Callable[[], None]) -> FramePipeline:
-            return FramePipeline(
-                recognize,
-                configured.answers.publish,
-                statistics,
-                depth,
-                self.get_clock(),
-                self.get_logger(),
-                topic,
-                partial(self._frame_answered, configured),
-                on_backend_error,
-            )
+        def create_rounds(on_backend_error: Callable[[], None]) -> Rounds:
+            answered = [partial(self._frame_answered, configured, number) for number in range(len(streams))]
+            pipelines = [
+                stream.create_pipeline(note, on_backend_error) for stream, note in zip(streams, answered, strict=True)
+            ]
+            return Rounds(pipelines, recognize)
 
-        inference = Watchdog(assembly, create_pipeline, statistics, self._wake, self.get_logger())
+        statistics = [stream.statistics for stream in streams]
+        inference = Watchdog(assembly, create_rounds, statistics, self._wake, self.get_logger())
         undo.callback(assembly.learner.reset)
-        undo.callback(lambda: assembly.recognizer.reset_tracks())
+        undo.callback(assembly.reset_tracks)
         undo.callback(inference.stop)
-
-        def take(message: Any) -> None:
-            statistics.image_arrived(time.monotonic())
-            inference.offer(message)
-
-        for kind, name, callback in (
-            (Image, "depth", depth.add_image),
-            (CameraInfo, "camera_info", depth.set_camera_info),
-            (CompressedImage if transport == "compressed" else Image, topic, take),
-        ):
-            subscription = self.create_subscription(kind, name, callback, NEWEST)
-            undo.callback(self.destroy_subscription, subscription)
-        return _Active(topic, statistics, inference)
+        for number, stream in enumerate(streams):
+            undo.callback(stream.close)
+            stream.open(partial(inference.offer, stream=number))
+        return _Active(streams, inference)
 
     # --- between the threads ------------------------------------------------------------------------------------------
 
@@ -218,11 +202,11 @@ class FaceRecognitionNode(LifecycleNode):
         """Has the job done while no frame is in work; see GalleryKeeper.forget."""
         return job() if self._active is None else await self._active.inference.submit(job, urgent=True)
 
-    def _frame_answered(self, configured: _Configured, result: FrameResult, stamp: float) -> None:
+    def _frame_answered(self, configured: _Configured, stream: int, result: FrameResult, stamp: float) -> None:
         """Hands what is to be learned from the inference thread to the executor's, where enrolment lives."""
-        if configured.enrollment.wants_frames and self.executor is not None:
-            self.executor.create_task(configured.enrollment.add_frame, result, stamp)
-        configured.keeper.watch(result, stamp)
+        if configured.enrollment.wants_frames(stream) and self.executor is not None:
+            self.executor.create_task(configured.enrollment.add_frame, result, stamp, stream)
+        configured.keeper.watch(result, stamp, stream)
 
     def _wake(self) -> None:
         if self.executor is not None:
@@ -249,19 +233,23 @@ class FaceRecognitionNode(LifecycleNode):
         self._publish_diagnostics()
 
     def _publish_diagnostics(self) -> None:
-        active, name = self._active, self.get_fully_qualified_name().lstrip("/")
         configured = self._configured
         report = NodeReport(
             state=self.state,
-            topic=active.topic if active else "",
-            publishers=self.count_publishers(active.topic) if active else 0,
             complaint=self._complaint or (configured.keeper.complaint if configured else ""),
             warning=fallback(configured.assembly) if configured else "",
             facts=configured.facts.read() if configured else {},
         )
-        measured = active.statistics.measure(time.monotonic()) if active else None
-        stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(diagnostics_message(stamp, f"{name}: face recognition", name, report, measured))
+        header = Header(stamp=self.get_clock().now().to_msg())
+        self._diagnostics.publish(DiagnosticArray(header=header, status=self._statuses(report)))
+
+    def _statuses(self, report: NodeReport) -> list[DiagnosticStatus]:
+        """One for each camera, named after it where it has a name."""
+        own, cameras = self.get_fully_qualified_name().lstrip("/"), read_node_settings(self).camera_names
+        names = [f"{f'{own}/{camera}'.rstrip('/')}: face recognition" for camera in cameras]
+        if self._active is None:
+            return [diagnostics_status(name, own, report, None) for name in names]
+        return [stream.status(name, own, report) for stream, name in zip(self._active.streams, names, strict=True)]
 
     # --- lifecycle ----------------------------------------------------------------------------------------------------
 

@@ -1,12 +1,14 @@
-"""One image message through conversion, recognition and publishing; a message that cannot be used stops nothing."""
+"""One image message from conversion to publishing; a message that cannot be used stops nothing."""
 
 import re
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from rclpy.clock import Clock
+from std_msgs.msg import Header
 
 from face_recognition_ros.errors import BackendError, ImageError
 from face_recognition_ros.node.depth import DepthBuffer
@@ -17,9 +19,6 @@ from face_recognition_ros.node.publishers import Publish
 from face_recognition_ros.recognizer import FrameResult
 from face_recognition_ros.types import ByteArray
 
-Recognize = Callable[[ByteArray, float], FrameResult]
-"""What a frame shows that was taken at those seconds; see Recognizer.process."""
-
 MOST_KINDS = 30
 """Of faults that are told: a sender that puts ever new words into its images is not to fill the log."""
 
@@ -27,12 +26,29 @@ OnResult = Callable[[FrameResult, float], None]
 """Called with what a frame showed, and the seconds of its stamp."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Received:
+    """An image on its way to its answer."""
+
+    header: Header
+    picture: ByteArray
+    """(H, W, 3) uint8 BGR."""
+    stamp: float
+    """Seconds; of the arrival where the camera does not stamp its images."""
+    is_stamped: bool
+    started: float
+    converted: float
+    """Seconds of time.perf_counter."""
+
+
 class FramePipeline:
-    """Answers image messages, one after the other, in the inference thread."""
+    """Answers the image messages of one stream, one after the other, in the inference thread.
+
+    For each: `begin`, `receive`, and, after the picture was looked at, `answer`.
+    """
 
     def __init__(
         self,
-        recognize: Recognize,
         publish: Publish,
         statistics: StreamStatistics,
         depth: DepthBuffer,
@@ -46,7 +62,6 @@ class FramePipeline:
 
         on_backend_error: called there after each frame that a network refused.
         """
-        self._recognize = recognize
         self._publish = publish
         self._statistics = statistics
         self._depth = depth
@@ -60,23 +75,33 @@ class FramePipeline:
         self._claimed = True
         self._given_up = False
 
-    def process(self, message: Any) -> None:
-        """Answers a sensor_msgs/Image or CompressedImage; counts and reports one that cannot be answered."""
+    def begin(self) -> None:
+        """From now on there is a frame in work."""
         with self._handing_over:
             self._claimed = False
+
+    def receive(self, message: Any) -> Received | None:
+        """Takes a sensor_msgs/Image or CompressedImage; counts and reports one that cannot be used."""
         try:
-            self._answer(message)
-        except ImageError as error:
-            if self._claim():
-                self._statistics.image_malformed(time.monotonic(), str(error))
-                self._report(f"Images are refused. {error}")
+            started = time.perf_counter()
+            picture = message_to_bgr(message, self._topic)
+            converted = time.perf_counter()
+            # A camera that does not stamp its images would let no track ever end; the time of arrival serves as well.
+            stamped = seconds(message.header.stamp)
+            return Received(message.header, picture, stamped or self._now(), stamped != 0, started, converted)
+        except Exception as error:
+            self._fail(error)
+            return None
+
+    def answer(self, image: Received, result: FrameResult | Exception) -> None:
+        """Publishes what the picture showed; counts and reports what went wrong with it."""
+        if isinstance(result, Exception):
+            self._fail(result)
+            return
+        try:
+            self._answer(image, result)
         except Exception as error:  # whatever one frame meets, the next one deserves its chance
-            if self._claim():
-                sentence = f"{type(error).__name__}: {error}"
-                self._statistics.image_failed(time.monotonic(), sentence)
-                self._report(f"An image could not be processed. {sentence}")
-                if isinstance(error, BackendError):
-                    self._on_backend_error()
+            self._fail(error)
 
     def give_up(self, reason: str) -> None:
         """Counts the frame that is in work as failed, as its thread hangs; nothing that comes of it is published.
@@ -95,30 +120,38 @@ class FramePipeline:
             self._claimed = self._claimed or not self._given_up
             return self._claimed
 
-    def _answer(self, message: Any) -> None:
-        started = time.perf_counter()
-        frame = message_to_bgr(message, self._topic)
-        converted = time.perf_counter()
-        # A camera that does not stamp its images would let no track ever end; the time of arrival serves as well.
-        stamped = seconds(message.header.stamp)
-        stamp = stamped or self._now()
-        result = self._recognize(frame, stamp)
+    def _answer(self, image: Received, result: FrameResult) -> None:
         recognized = time.perf_counter()
         if not self._claim():
             return
-        locate = self._locate(stamp, frame.shape[1], frame.shape[0]) if result.faces else nowhere
-        self._publish(message.header, frame, result, locate)
+        height, width = image.picture.shape[:2]
+        locate = self._locate(image.stamp, width, height) if result.faces else nowhere
+        self._publish(image.header, image.picture, result, locate)
         published = time.perf_counter()
         timings = {
-            "conversion": converted - started,
+            "conversion": image.converted - image.started,
             **result.timings,
             "publishing": published - recognized,
-            "processing": published - started,
+            "processing": published - image.started,
         }
-        if stamped:
-            timings["stamp to answer"] = self._now() - stamped
-        self._on_result(result, stamp)
+        if image.is_stamped:
+            timings["stamp to answer"] = self._now() - image.stamp
+        self._on_result(result, image.stamp)
         self._statistics.image_answered(time.monotonic(), timings)
+
+    def _fail(self, error: Exception) -> None:
+        """Counts and reports what the frame in work has met."""
+        if not self._claim():
+            return
+        if isinstance(error, ImageError):
+            self._statistics.image_malformed(time.monotonic(), str(error))
+            self._report(f"Images are refused. {error}")
+            return
+        sentence = f"{type(error).__name__}: {error}"
+        self._statistics.image_failed(time.monotonic(), sentence)
+        self._report(f"An image could not be processed. {sentence}")
+        if isinstance(error, BackendError):
+            self._on_backend_error()
 
     def _locate(self, stamp: float, width: int, height: int) -> Locate:
         try:

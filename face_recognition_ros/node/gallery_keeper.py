@@ -54,10 +54,10 @@ class GalleryKeeper:
         """Has what is still on its way end in silence, as the gallery is about to be closed."""
         self._stopped = True
 
-    def watch(self, result: FrameResult, stamp: float) -> None:
-        """Has learned what is to be learned from a frame; to be called after its answer."""
+    def watch(self, result: FrameResult, stamp: float, stream: int = 0) -> None:
+        """Has learned what is to be learned from a stream's frame; to be called after its answer."""
         try:
-            proposals = self._assembly.learner.watch(result.faces, stamp)
+            proposals = self._assembly.learner.watch(result.faces, stamp, stream)
         except FaceRecognitionError as error:
             self._complain(str(error))
             return
@@ -88,7 +88,8 @@ class GalleryKeeper:
         """
 
         def drop() -> None:
-            self._assembly.recognizer.forget(identity_ids)
+            for recognizer in self._assembly.recognizers:
+                recognizer.forget(identity_ids)
             self._assembly.learner.forget(identity_ids)
 
         await self._between_frames(drop)

@@ -1,4 +1,4 @@
-"""The one thread that runs the networks: it takes the newest frame, and does other jobs between frames."""
+"""The one thread that runs the networks: it takes the newest frame of each stream, and does other jobs in between."""
 
 import threading
 from collections import deque
@@ -14,7 +14,7 @@ WAITING_JOBS = 8
 """More jobs than this are refused, so that a flood of requests cannot fill the memory with pictures."""
 
 LIMIT = 5
-"""Seconds that a frame or a job may take; whatever takes longer hangs. See Watchdog."""
+"""Seconds that a job may take, or each frame of a round; whatever takes longer hangs. See Watchdog."""
 
 Job = Callable[[], Any]
 
@@ -43,24 +43,31 @@ class Task:
 
 
 class InferenceThread:
-    """Runs `process` on the newest frame offered, and submitted jobs between frames, all in one thread.
+    """Runs `process` on the newest frames offered, and submitted jobs in between, all in one thread.
 
-    Networks and tracker are used by this thread alone, so they need no lock. A frame that is replaced before its turn
-    is dropped and counted. `process` must not raise. `wake` is called from this thread after each job, so that an
-    executor whose coroutine awaits the job's future looks at it again.
+    A round takes the newest frame of every stream that has one waiting, so no stream can keep another from its turn.
+    Networks and trackers are used by this thread alone, so they need no lock. A frame that is replaced before its turn
+    is dropped and counted. `wake` is called from this thread after each job, so that an executor whose coroutine awaits
+    the job's future looks at it again.
     """
 
-    def __init__(self, process: Callable[[Any], None], on_drop: Callable[[], None], wake: Callable[[], None]) -> None:
+    def __init__(
+        self, process: Callable[[dict[int, Any]], None], on_drop: Callable[[int], None], wake: Callable[[], None]
+    ) -> None:
+        """process: takes the frames of a round, by the number of their stream; must not raise.
+
+        on_drop: is told the stream of a frame that is dropped.
+        """
         self._process = process
         self._on_drop = on_drop
         self._wake = wake
         self._condition = threading.Condition()
-        self._frame: Any = None
+        self._frames: dict[int, Any] = {}
         self._jobs: deque[Task] = deque()
         self._urgent: deque[Task] = deque()
         self._stopping = False
         self._given_up = False
-        self._begun = 0
+        self._begun, self._limit = 0, LIMIT
         self._task: Task | None = None
         self._working = False
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
@@ -79,10 +86,9 @@ class InferenceThread:
 
     @property
     def work(self) -> tuple[int, int]:
-        """Number of the frame or job that is being worked on, 0 for none, and the seconds that it may take."""
+        """Number of the round or job that is being worked on, 0 for none, and the seconds that it may take."""
         with self._condition:
-            limit = LIMIT if self._task is None else self._task.limit
-            return (self._begun, limit) if self._working else (0, LIMIT)
+            return (self._begun, self._limit) if self._working else (0, LIMIT)
 
     def stop(self) -> bool:
         """Finishes what is being worked on and what is urgent, gives up the rest; whether the thread has ended then.
@@ -91,7 +97,7 @@ class InferenceThread:
         """
         with self._condition:
             self._stopping = True
-            self._frame = None
+            self._frames = {}
             abandoned = list(self._jobs)
             self._jobs.clear()
             self._condition.notify()
@@ -101,9 +107,9 @@ class InferenceThread:
         return not self._thread.is_alive()
 
     def give_up(self, reason: str) -> tuple[Task, ...]:
-        """Leaves the thread behind, with the frame or job that it works on; returns the jobs that wait for their turn.
+        """Leaves the thread behind, with the round or job that it works on; returns the jobs that wait for their turn.
 
-        The future of the job that hangs gets a FaceRecognitionError with the reason. A frame that waits is dropped.
+        The future of the job that hangs gets a FaceRecognitionError with the reason. Frames that wait are dropped.
         Should the thread ever come back from its work, it ends and nothing comes of it.
         """
         with self._condition:
@@ -111,11 +117,11 @@ class InferenceThread:
             waiting = (*self._urgent, *self._jobs)
             self._urgent.clear()
             self._jobs.clear()
-            dropped, self._frame = self._frame is not None, None
+            dropped, self._frames = self._frames, {}
             hanging, self._task = self._task, None
             self._condition.notify()
-        if dropped:
-            self._on_drop()
+        for stream in dropped:
+            self._on_drop(stream)
         if hanging is not None:
             hanging.future.set_exception(FaceRecognitionError(reason))
         return waiting
@@ -127,18 +133,19 @@ class InferenceThread:
             self._jobs.extend(task for task in tasks if not task.urgent)
             self._condition.notify()
 
-    def offer(self, frame: Any) -> None:
-        """Takes the frame in place of the one that waits, if any."""
+    def offer(self, frame: Any, stream: int = 0) -> None:
+        """Takes the frame in place of the one of its stream that waits, if any."""
         with self._condition:
             if self._stopping:
                 return
-            dropped, self._frame = self._frame is not None, frame
+            dropped = stream in self._frames
+            self._frames[stream] = frame
             self._condition.notify()
         if dropped:
-            self._on_drop()
+            self._on_drop(stream)
 
     def submit(self, job: Job, urgent: bool = False, limit: int = LIMIT) -> Future:
-        """Has the job done, by turns with frames; the future gets its result or its exception.
+        """Has the job done, by turns with rounds; the future gets its result or its exception.
 
         urgent: the job is short, is done next whatever waits, and is never one too many. Once it is done, no frame
         that was begun before it was submitted is in work any more. limit: seconds that it may take.
@@ -159,24 +166,24 @@ class InferenceThread:
         while True:
             with self._condition:
                 self._working, self._task = False, None
-                self._condition.wait_for(
-                    lambda: self._stopping or self._urgent or self._jobs or self._frame is not None
-                )
+                self._condition.wait_for(lambda: self._stopping or self._urgent or self._jobs or self._frames)
                 if self._given_up or (self._stopping and not self._urgent):
                     return
-                frame_is_next = self._frame is not None and (job_was_last or not self._jobs) and not self._urgent
-                if frame_is_next:
-                    frame, self._frame = self._frame, None
+                round_is_next = self._frames and (job_was_last or not self._jobs) and not self._urgent
+                if round_is_next:
+                    frames, self._frames = self._frames, {}
+                    self._limit = LIMIT * len(frames)
                 else:
                     task = self._task = (self._urgent or self._jobs).popleft()
+                    self._limit = task.limit
                 self._begun, self._working = self._begun + 1, True
-            if frame_is_next:
-                self._process(frame)
-                del frame  # the picture's memory, while waiting for the next one
+            if round_is_next:
+                self._process(frames)
+                del frames  # the pictures' memory, while waiting for the next ones
             else:
                 self._do(task)
                 del task  # likewise
-            job_was_last = not frame_is_next
+            job_was_last = not round_is_next
 
     def _do(self, task: Task) -> None:
         result, failure = None, None

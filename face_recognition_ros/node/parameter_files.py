@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from face_recognition_ros.errors import SettingsError
-from face_recognition_ros.node.parameters import NodeSettings, parameters, type_in_words
+from face_recognition_ros.node.parameters import NodeSettings, parameters, type_in_words, untyped
 from face_recognition_ros.settings import Settings, Spec, check, specs
 
 PARAMETERS = "ros__parameters"
@@ -45,7 +45,7 @@ def check_parameters(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         _check(name, value)
     Settings.of(**{name: value for name, value in values.items() if name in specs()})
-    NodeSettings(**{entry.name: values[entry.name] for entry in fields(NodeSettings) if entry.name in values})
+    NodeSettings(**{entry.name: untyped(values[entry.name]) for entry in fields(NodeSettings) if entry.name in values})
 
 
 def _read(path: Path) -> Any:
@@ -108,12 +108,12 @@ def _check(name: Any, value: Any) -> None:
     default, spec = known[name]
     if not _has_type_of(value, default):
         raise SettingsError(f"{name} must be {type_in_words(default)}{_range(spec)}, not {value!r}")
-    check(name, tuple(value) if isinstance(value, list) else value, spec)
+    check(name, untyped(value), spec)
 
 
 def _has_type_of(value: Any, default: Any) -> bool:
     if isinstance(default, tuple):
-        return isinstance(value, list) and all(type(number) is float for number in value)
+        return isinstance(value, list) and all(type(one) is type(default[0]) for one in value)
     return type(value) is type(default)
 
 

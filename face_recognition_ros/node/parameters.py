@@ -1,5 +1,6 @@
 """The node's parameters: declared from the settings' specs, read back as settings, changed only to what is allowed."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -25,10 +26,35 @@ class NodeSettings:
     )
     publish_detections: bool = setting(True, "publish face_detections as well, where vision_msgs is installed")
     autostart: bool = setting(True, "configure and activate at start, without waiting for a lifecycle manager")
+    cameras: tuple[str, ...] = setting(
+        ("",),
+        "names of several cameras, below which each has its topics, such as front for front/image; none, or an empty "
+        "one: a single camera without a name",
+    )
 
     def __post_init__(self) -> None:
         for entry in fields(self):
             check(entry.name, getattr(self, entry.name), entry.metadata["spec"])
+        check_cameras(self.cameras)
+
+    @property
+    def camera_names(self) -> tuple[str, ...]:
+        """At least one; the only one's may be empty."""
+        return self.cameras or ("",)
+
+
+def check_cameras(names: Sequence[str]) -> None:
+    """Raises SettingsError unless each name can be part of a topic's and is given once; an empty one stands alone."""
+    if list(names) == [""]:
+        return
+    if not all(re.fullmatch("[A-Za-z]([A-Za-z0-9]|_(?!_))*", name) for name in names):
+        raise SettingsError(
+            "cameras must be names of letters, digits and single underscores that begin with a letter, or one empty "
+            f"name, not {list(names)}"
+        )
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise SettingsError(f"cameras names {twice} twice; each camera needs a name of its own")
 
 
 def parameters() -> dict[str, tuple[Any, Spec]]:
@@ -39,7 +65,10 @@ def parameters() -> dict[str, tuple[Any, Spec]]:
 
 
 def declare_parameters(node: Node) -> None:
-    """Declares all of them on the node; raises SettingsError for a start value of the wrong type or out of range."""
+    """Declares all of them on the node; raises SettingsError for a start value of the wrong type or out of range.
+
+    An empty list leaves the default: ROS knows no type of it, and takes the parameter for not set.
+    """
     for name, (default, spec) in parameters().items():
         value = list(default) if isinstance(default, tuple) else default
         try:
@@ -50,7 +79,10 @@ def declare_parameters(node: Node) -> None:
             raise SettingsError(
                 f"The parameter {name} must lie between {spec.low:g} and {spec.high:g}: {error}."
             ) from error
+        if node.get_parameter_or(name).value is None:
+            node.set_parameters([Parameter(name, value=value)])
         _check(name, node.get_parameter(name).value, spec)
+    read_node_settings(node)
 
 
 def descriptor(default: Any, spec: Spec) -> ParameterDescriptor:
@@ -100,6 +132,7 @@ def change_validator(node: Node, is_configured: Callable[[], bool]) -> Callable[
                             "clean the node up, set the parameter, and configure it again."
                         )
                     _check(change.name, change.value, spec)
+            read_node_settings(node, changes)
             if _go_together(node):
                 read_settings(node, changes)
         except SettingsError as error:
@@ -118,14 +151,17 @@ def _go_together(node: Node) -> bool:
 
 
 def _check(name: str, value: Any, spec: Spec) -> None:
-    check(name, tuple(value) if hasattr(value, "tolist") or isinstance(value, list) else value, spec)
+    check(name, untyped(value), spec)
 
 
 def _values(node: Node, names: Any, changes: Sequence[Parameter]) -> dict[str, Any]:
     changed = {change.name: change.value for change in changes}
-    values = {name: changed[name] if name in changed else node.get_parameter(name).value for name in names}
-    # An array parameter's value is an array.array, which no tuple equals.
-    return {name: list(value) if hasattr(value, "tolist") else value for name, value in values.items()}
+    return {name: untyped(changed[name] if name in changed else node.get_parameter(name).value) for name in names}
+
+
+def untyped(value: Any) -> Any:
+    """A parameter's value, with a tuple for a list or an array.array."""
+    return tuple(value) if hasattr(value, "tolist") or isinstance(value, list) else value
 
 
 def type_in_words(default: Any) -> str:
@@ -136,4 +172,6 @@ def type_in_words(default: Any) -> str:
         return "a whole number"
     if isinstance(default, float):
         return "a number written with a decimal point, such as 40.0"
-    return "a list of numbers with decimal points" if isinstance(default, tuple) else "a text"
+    if isinstance(default, tuple):
+        return "a list of names" if isinstance(default[0], str) else "a list of numbers with decimal points"
+    return "a text"

@@ -34,11 +34,12 @@ class AnswerPublishers:
     answer wait until the next image has been taken from the middleware.
     """
 
-    def __init__(self, node: LifecycleNode, publish_detections: bool) -> None:
+    def __init__(self, node: LifecycleNode, publish_detections: bool, camera: str = "") -> None:
+        """camera: name below which its topics are."""
         self._node = node
-        self._identities = node.create_lifecycle_publisher(FaceIdentities, "face_identities", RELIABLE)
-        self._debug_image = node.create_lifecycle_publisher(Image, "debug_image", PICTURES)
-        self._detections = _detections_publisher(node) if publish_detections else None
+        self._identities = node.create_lifecycle_publisher(FaceIdentities, below(camera, "face_identities"), RELIABLE)
+        self._debug_image = node.create_lifecycle_publisher(Image, below(camera, "debug_image"), PICTURES)
+        self._detections = _detections_publisher(node, below(camera, "face_detections")) if publish_detections else None
 
     def publish(self, header: Header, frame: ByteArray, result: FrameResult, locate: Locate) -> None:
         """Publishes the answers to one image; the debug image is drawn only while somebody subscribes."""
@@ -81,13 +82,18 @@ class GalleryPublisher:
         self._node.destroy_lifecycle_publisher(self._publisher)
 
 
-def _detections_publisher(node: LifecycleNode) -> LifecyclePublisher | None:
+def below(camera: str, topic: str) -> str:
+    """The camera's topic; without a name it is the only one's."""
+    return f"{camera}/{topic}" if camera else topic
+
+
+def _detections_publisher(node: LifecycleNode, topic: str) -> LifecyclePublisher | None:
     try:
         from vision_msgs.msg import Detection2DArray
     except ImportError:
         node.get_logger().info("vision_msgs is not installed: face_detections is not published")
         return None
-    publisher: LifecyclePublisher = node.create_lifecycle_publisher(Detection2DArray, "face_detections", RELIABLE)
+    publisher: LifecyclePublisher = node.create_lifecycle_publisher(Detection2DArray, topic, RELIABLE)
     return publisher
 
 

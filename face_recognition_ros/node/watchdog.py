@@ -1,7 +1,7 @@
 """Notices when a network hangs or fails: goes on with another inference thread, and with networks loaded anew."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -9,8 +9,8 @@ from rclpy.task import Future
 
 from face_recognition_ros.errors import FaceRecognitionError
 from face_recognition_ros.node.diagnostics import StreamStatistics
-from face_recognition_ros.node.frame_pipeline import FramePipeline
 from face_recognition_ros.node.inference import InferenceThread, Job, Task
+from face_recognition_ros.node.rounds import Rounds
 
 LOADING_LIMIT = 60
 """Seconds that loading the networks may take."""
@@ -44,29 +44,32 @@ class Watchdog:
     def __init__(
         self,
         networks: Networks,
-        create_pipeline: Callable[[Callable[[], None]], FramePipeline],
-        statistics: StreamStatistics,
+        create_rounds: Callable[[Callable[[], None]], Rounds],
+        statistics: Sequence[StreamStatistics],
         wake: Callable[[], None],
         logger: Any,
     ) -> None:
-        """create_pipeline: makes the pipeline of a thread; it is given what to call after a network has failed."""
+        """create_rounds: makes what a thread processes frames by; it is given what to call after a network has failed.
+
+        statistics: of all streams.
+        """
         self._networks = networks
-        self._create_pipeline = create_pipeline
+        self._create_rounds = create_rounds
         self._statistics = statistics
         self._wake = wake
         self._logger = logger
         self._hanging: list[InferenceThread] = []
         self._seen, self._looks, self._looks_since_load = 0, 0, PAUSE
         self._failed = networks.lacks_networks  # since an earlier activation
-        self._pipeline, self._thread = self._start()
+        self._rounds, self._thread = self._start()
         self._load_if_failed()
 
-    def offer(self, frame: Any) -> None:
-        """Takes the frame in place of the one that waits, if any."""
+    def offer(self, frame: Any, stream: int = 0) -> None:
+        """Takes the frame in place of the one of its stream that waits, if any."""
         if self._given_up_for_good:
-            self._statistics.image_failed(time.monotonic(), self._verdict)
+            self._statistics[stream].image_failed(time.monotonic(), self._verdict)
         else:
-            self._thread.offer(frame)
+            self._thread.offer(frame, stream)
 
     def submit(self, job: Job, urgent: bool = False) -> Future:
         """As InferenceThread.submit."""
@@ -88,7 +91,7 @@ class Watchdog:
         if self._looks > limit:
             self._replace_thread(f"A network has not answered for {limit} s.")
         elif self._given_up_for_good and not self._too_many_hang:
-            self._pipeline, self._thread = self._start()
+            self._rounds, self._thread = self._start()
             self._failed = True
         self._load_if_failed()
 
@@ -114,12 +117,17 @@ class Watchdog:
             "Restart the node; if it happens again, the backend or its driver is broken."
         )
 
-    def _start(self) -> tuple[FramePipeline, InferenceThread]:
-        pipeline = self._create_pipeline(self._note_failure)
-        thread = InferenceThread(pipeline.process, self._statistics.image_dropped, self._wake)
+    def _start(self) -> tuple[Rounds, InferenceThread]:
+        rounds = self._create_rounds(self._note_failure)
+        thread = InferenceThread(rounds.process, lambda stream: self._statistics[stream].image_dropped(), self._wake)
         thread.start()
         self._seen = self._looks = 0
-        return pipeline, thread
+        return rounds, thread
+
+    def _tell(self, sentence: str) -> None:
+        """Notes a failure that concerns all streams."""
+        for statistics in self._statistics:
+            statistics.network_failed(time.monotonic(), sentence)
 
     def _note_failure(self) -> None:
         """Has the networks loaded anew at the next look; called by the inference thread."""
@@ -138,11 +146,12 @@ class Watchdog:
             if thread.is_given_up:
                 return
             sentence = f"The networks could not be loaded anew. {error}"
-            self._statistics.network_failed(time.monotonic(), sentence)
+            self._tell(sentence)
             self._logger.error(sentence)
             self._failed = True
         else:
-            self._statistics.networks_loaded()
+            for statistics in self._statistics:
+                statistics.networks_loaded()
             self._logger.warning("The networks were loaded anew after a failure.")
 
     def _replace_thread(self, reason: str) -> None:
@@ -150,10 +159,10 @@ class Watchdog:
         waiting = self._give_up(sentence)
         if self._too_many_hang:
             self._logger.error(self._verdict)
-            self._statistics.network_failed(time.monotonic(), self._verdict)
+            self._tell(self._verdict)
             self._answer(waiting, self._verdict)
             return
-        self._pipeline, self._thread = self._start()
+        self._rounds, self._thread = self._start()
         self._failed, self._looks_since_load = True, PAUSE
         self._load_if_failed()
         self._thread.take_over(waiting)
@@ -170,8 +179,8 @@ class Watchdog:
     def _give_up(self, sentence: str) -> tuple[Task, ...]:
         """Leaves the thread behind; returns the jobs that waited for it."""
         self._logger.error(sentence)
-        self._statistics.network_failed(time.monotonic(), sentence)
-        self._pipeline.give_up(sentence)
+        self._tell(sentence)
+        self._rounds.give_up(sentence)
         waiting = self._thread.give_up(sentence)
         self._networks.give_up_networks()
         self._hanging.append(self._thread)

@@ -20,6 +20,7 @@ from face_recognition_ros.node.depth import DepthBuffer, depth_metres
 from face_recognition_ros.node.diagnostics import StreamStatistics
 from face_recognition_ros.node.frame_pipeline import MOST_KINDS, FramePipeline
 from face_recognition_ros.node.image_conversion import ENCODINGS, MAX_SIDE, claimed_size, message_to_bgr
+from face_recognition_ros.node.rounds import Rounds
 from face_recognition_ros.recognizer import FrameResult
 
 SIDES = st.one_of(st.integers(0, 20), st.sampled_from([MAX_SIDE, MAX_SIDE + 1, 65535, 2**31 - 1, 2**32 - 1]))
@@ -68,8 +69,7 @@ class Bench:
         self.logged: list[str] = []
         self.statistics = StreamStatistics(0.0)
         clock = SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=10**9))
-        self.pipeline = FramePipeline(
-            lambda frame, stamp: FrameResult((), 0, {}),
+        pipeline = FramePipeline(
             lambda header, frame, result, locate: None,
             self.statistics,
             DepthBuffer(),
@@ -79,13 +79,17 @@ class Bench:
             lambda result, stamp: None,
             lambda: None,
         )
+        self._rounds = Rounds([pipeline], lambda images: dict.fromkeys(images, FrameResult((), 0, {})))
+
+    def process(self, message: Any) -> None:
+        self._rounds.process({0: message})
 
 
 @given(st.one_of(images(), compressed_images()))
 @settings(max_examples=1500)
 def test_every_message_is_answered_or_refused_with_a_sentence(message: Any) -> None:
     bench = Bench()
-    bench.pipeline.process(message)
+    bench.process(message)
     measured = bench.statistics.measure(0.0)
     assert measured.answered + measured.malformed == 1, measured.last_failure
     if measured.malformed:
@@ -102,7 +106,7 @@ def test_every_message_is_answered_or_refused_with_a_sentence(message: Any) -> N
 def test_ever_new_faults_do_not_fill_the_log() -> None:
     bench = Bench()
     for number in range(2 * MOST_KINDS):
-        bench.pipeline.process(Image(height=1, width=1, encoding="x" * (number % 40) + "ab"[number // 40]))
+        bench.process(Image(height=1, width=1, encoding="x" * (number % 40) + "ab"[number // 40]))
     assert bench.statistics.measure(0.0).malformed == 2 * MOST_KINDS
     assert len(bench.logged) == MOST_KINDS
 

@@ -108,6 +108,15 @@ def test_a_look_that_does_not_agree_with_those_around_it_is_not_learned() -> Non
     assert odd @ enrolled > scene.robot.matcher.calibration.accept_similarity(1e-3, 1)
 
 
+def test_streams_with_clocks_of_their_own_do_not_end_each_others_tracks() -> None:
+    """Between every two frames, another camera's of hours later by that camera's clock."""
+    scene = Scene()
+    for look in scene.looks(3 + QUARANTINE):
+        scene.robot.see({1: look})
+        assert scene.robot.learner.watch((), scene.robot.stamp + 7200.0, stream=1) == ()
+    assert len(scene.robot.observed(scene.id)) == 1
+
+
 def test_what_is_switched_off_is_not_proposed() -> None:
     scene = Scene(options=LearnerOptions(learn_observed=False))
     scene.robot.show(scene.looks(20), 1)

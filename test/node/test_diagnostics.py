@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from face_recognition_ros.gallery.sealing import AesGcmSeal
@@ -16,7 +15,7 @@ from face_recognition_ros.node.diagnostics import (
     Facts,
     NodeReport,
     StreamStatistics,
-    diagnostics_message,
+    diagnostics_status,
     fallback,
     judge,
 )
@@ -92,9 +91,9 @@ def template(axis: int) -> Template:
     return Template(np.eye(8, dtype=np.float32)[axis], 0.9)
 
 
-def facts_of(store: GalleryStore, settings: Settings) -> Facts:
+def facts_of(store: GalleryStore, settings: Settings, backend: BackendChoice | None = None) -> Facts:
     embedder = SimpleNamespace(backend="ONNX Runtime")
-    backend = BackendChoice("auto", "onnxruntime", "there is no GPU")
+    backend = backend or BackendChoice("auto", "onnxruntime", "there is no GPU")
     recognizer = SimpleNamespace(detector_backend=BackendChoice("auto", "tensorrt", "the first"))
     assembly: Any = SimpleNamespace(
         store=store, settings=settings, recognizer=recognizer, backend=backend, embedder=embedder, model_id="net"
@@ -141,6 +140,20 @@ def test_the_gallery_is_counted_by_kind() -> None:
     assert "gallery people" not in closed
 
 
+def test_the_backend_is_the_one_that_serves_now() -> None:
+    backend = BackendChoice("auto", "onnxruntime", "tensorrt: its engine is being built")
+    with GalleryStore.open(None, "net", 8) as store:
+        facts = facts_of(store, Settings(), backend)
+        assert facts.read()["backend"] == "onnxruntime"
+        backend.change("tensorrt", "took over")
+        values = facts.read()
+    assert (values["backend"], values["backend reason"], values["backend asked for"]) == (
+        "tensorrt",
+        "took over",
+        "auto",
+    )
+
+
 def test_the_gallery_is_said_to_be_encrypted_where_it_is(tmp_path: Path) -> None:
     path = tmp_path / "gallery"
     with GalleryStore.open(path, "net", 8, AesGcmSeal(bytes(32))) as store:
@@ -150,10 +163,9 @@ def test_the_gallery_is_said_to_be_encrypted_where_it_is(tmp_path: Path) -> None
 
 def test_the_message_carries_all_values() -> None:
     report = NodeReport("active", "/image", 1, facts={"backend": "onnxruntime", "gallery revision": "3"})
-    message = diagnostics_message(Time(sec=4), "robot/faces", "robot", report, steady_stream().measure(5.0))
-    (status,) = message.status
+    status = diagnostics_status("robot/faces", "robot", report, steady_stream().measure(5.0))
     values = {entry.key: entry.value for entry in status.values}
-    assert (message.header.stamp.sec, status.name, status.level) == (4, "robot/faces", DiagnosticStatus.OK)
+    assert (status.name, status.hardware_id, status.level) == ("robot/faces", "robot", DiagnosticStatus.OK)
     assert (values["backend"], values["gallery revision"], values["state"]) == ("onnxruntime", "3", "active")
     assert values["input rate (Hz)"] == "20.00"
     assert values["detection p50 (ms)"] == "50.50"

@@ -36,6 +36,8 @@ from face_recognition_ros.types import (
 )
 
 SIZE = 64
+ON_SECOND_STREAM = 11
+"""Id of a track; all others are on the first."""
 STATUS_ABORTED, STATUS_CANCELED = GoalStatus.STATUS_ABORTED, GoalStatus.STATUS_CANCELED
 GOOD = Quality(0.9, True, True)
 POOR = Quality(0.4, True, False, (QualityMeasure("size", 30, 0.4, "the face is 30 px wide; come closer"),))
@@ -70,6 +72,7 @@ class Bench:
             calibration=calibration,
             matcher=Matcher(self.store, calibration),
             recognizer=SimpleNamespace(view=lambda picture: self.views()),
+            stream_of=lambda track_id: 1 if track_id == ON_SECOND_STREAM else 0,
         )
         self.jobs: list[tuple[Callable[[], Any], Future]] = []
         self.active = True
@@ -151,9 +154,14 @@ class Bench:
         self._ros.wait_until(lambda: self.feedback, "the first feedback")
 
     def show(
-        self, *faces: tuple[int, FloatArray], after: float = 2.0, quality: Quality = GOOD, larger: int = 0
+        self,
+        *faces: tuple[int, FloatArray],
+        after: float = 2.0,
+        quality: Quality = GOOD,
+        larger: int = 0,
+        stream: int = 0,
     ) -> None:
-        """The next frame, so many seconds after the last one, with these tracks and embeddings."""
+        """The next frame of a stream, so many seconds after the last one, with these tracks and embeddings."""
         self._stamp += after
         big = replace(DETECTION, box=2 * DETECTION.box)
         unknown = Decision(IdentityStatus.UNKNOWN)
@@ -161,7 +169,7 @@ class Bench:
             RecognizedFace(track, big if track == larger else DETECTION, quality, unknown, embedding, ALIGNED.crop)
             for track, embedding in faces
         )
-        self.action.add_frame(FrameResult(seen, 0), self._stamp)
+        self.action.add_frame(FrameResult(seen, 0), self._stamp, stream)
 
     @property
     def reasons(self) -> list[str]:
@@ -283,7 +291,23 @@ def test_an_enrolment_that_is_cancelled_leaves_no_trace_whenever_it_is(
     )
     assert (bench.store.revision, bench.store.list_identities()) == (0, [])
     assert not bench.action.busy
-    assert not bench.action.wants_frames
+    assert not bench.action.wants_frames(0)
+
+
+@pytest.mark.parametrize(("track_id", "stream"), [(0, 0), (4, 0), (ON_SECOND_STREAM, 1)])
+def test_a_person_is_learned_from_the_camera_that_shows_the_track(bench: Bench, track_id: int, stream: int) -> None:
+    handle = bench.send_goal(track_id=track_id, looks_wanted=2)
+    assert not any(bench.action.wants_frames(number) for number in (0, 1)), "it is not known yet"
+    bench.do_jobs()
+    bench.wait_for_feedback()
+    assert [bench.action.wants_frames(number) for number in (0, 1)] == [stream == 0, stream == 1]
+    for _ in range(2):
+        bench.show((20, look(BERT)), (21, look(BERT)), stream=1 - stream)
+        bench.show((track_id or 4, look(ANNA)), stream=stream)
+    status, result = bench.result(handle)
+    assert (status, result.looks_kept) == (GoalStatus.STATUS_SUCCEEDED, 2)
+    assert all(one @ ANNA > 0.7 for one in bench.stored)
+    assert bench.reasons == []
 
 
 def test_looks_that_are_all_there_are_not_stored_of_who_is_forgotten_at_that_moment(bench: Bench) -> None:
@@ -518,7 +542,7 @@ def test_a_node_that_is_not_active_enrolls_nobody_live(bench: Bench) -> None:
     failure, message = bench.failure(bench.send())
     assert failure is EnrollmentFailure.REFUSED
     assert "not active" in message
-    assert not bench.action.wants_frames
+    assert not bench.action.wants_frames(0)
     assert not bench.action.busy
 
 

@@ -1,6 +1,6 @@
 """One message through the pipeline: whatever it meets, the next one is answered."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,9 +13,10 @@ from std_msgs.msg import Header
 from face_recognition_ros.errors import BackendError
 from face_recognition_ros.node.depth import DepthBuffer
 from face_recognition_ros.node.diagnostics import StreamStatistics
-from face_recognition_ros.node.frame_pipeline import FramePipeline
+from face_recognition_ros.node.frame_pipeline import FramePipeline, Received
 from face_recognition_ros.node.messages import bgr_message
 from face_recognition_ros.node.publishers import AnswerPublishers
+from face_recognition_ros.node.rounds import Rounds
 from face_recognition_ros.recognizer import FrameResult
 
 NOW = 500.0
@@ -36,7 +37,6 @@ class Bench:
         self.statistics = StreamStatistics(0.0)
         clock = SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=round(NOW * 1e9)))
         self.pipeline = FramePipeline(
-            self._recognize,
             self._publish,
             self.statistics,
             DepthBuffer(),
@@ -46,16 +46,18 @@ class Bench:
             lambda result, stamp: self.results.append(stamp),
             lambda: self.backend_errors.append(len(self.stamps)),
         )
+        self._rounds = Rounds([self.pipeline], self._recognize)
+
+    def process(self, message: Any) -> None:
+        self._rounds.process({0: message})
 
     def _publish(self, header: Header, *_: Any) -> None:
         self.meanwhile()
         self.published.append(header)
 
-    def _recognize(self, frame: Any, stamp: float) -> FrameResult:
-        self.stamps.append(stamp)
-        if self.failure is not None:
-            raise self.failure
-        return FrameResult((), 3, {"detection": 0.01})
+    def _recognize(self, images: Mapping[int, Received]) -> dict[int, FrameResult | Exception]:
+        self.stamps.append(images[0].stamp)
+        return {0: self.failure or FrameResult((), 3, {"detection": 0.01})}
 
 
 def image(stamp: Time | None = None) -> Image:
@@ -64,7 +66,7 @@ def image(stamp: Time | None = None) -> Image:
 
 def test_an_image_is_answered_and_timed() -> None:
     bench = Bench()
-    bench.pipeline.process(image(Time(sec=499, nanosec=500_000_000)))
+    bench.process(image(Time(sec=499, nanosec=500_000_000)))
     measured = bench.statistics.measure(0.0)
     assert bench.stamps == [499.5]
     assert (len(bench.published), measured.answered) == (1, 1)
@@ -74,7 +76,7 @@ def test_an_image_is_answered_and_timed() -> None:
 
 def test_an_image_without_stamp_is_taken_for_one_of_now() -> None:
     bench = Bench()
-    bench.pipeline.process(image(Time()))
+    bench.process(image(Time()))
     assert bench.stamps == pytest.approx([NOW])
     assert bench.published[0].stamp == Time()
     assert "stamp to answer" not in bench.statistics.measure(0.0).latencies
@@ -85,11 +87,11 @@ def test_malformed_images_are_reported_once_of_a_kind() -> None:
     for step in (1, 2, 3):
         message = image()
         message.step = step
-        bench.pipeline.process(message)
+        bench.process(message)
     message = image()
     message.encoding = "bgr9"
-    bench.pipeline.process(message)
-    bench.pipeline.process(image())
+    bench.process(message)
+    bench.process(image())
     measured = bench.statistics.measure(0.0)
     assert (measured.malformed, measured.answered) == (4, 1)
     assert len(bench.logged) == 2
@@ -100,10 +102,10 @@ def test_malformed_images_are_reported_once_of_a_kind() -> None:
 def test_a_frame_on_which_recognition_fails_is_dropped_and_the_next_one_answered() -> None:
     bench = Bench()
     bench.failure = BackendError("The GPU is gone.")
-    bench.pipeline.process(image())
-    bench.pipeline.process(image())
+    bench.process(image())
+    bench.process(image())
     bench.failure = None
-    bench.pipeline.process(image())
+    bench.process(image())
     measured = bench.statistics.measure(0.0)
     assert (measured.failed, measured.answered, len(bench.logged)) == (2, 1, 1)
     assert measured.last_failure == "BackendError: The GPU is gone."
@@ -113,10 +115,10 @@ def test_a_frame_on_which_recognition_fails_is_dropped_and_the_next_one_answered
 def test_a_frame_that_is_given_up_while_it_is_published_is_answered_and_counted_once() -> None:
     bench = Bench()
     bench.meanwhile = lambda: bench.pipeline.give_up("It hangs.")
-    bench.pipeline.process(image())
+    bench.process(image())
     measured = bench.statistics.measure(0.0)
     assert (len(bench.published), measured.answered, measured.failed) == (1, 1, 0)
-    bench.pipeline.process(image())
+    bench.process(image())
     measured = bench.statistics.measure(0.0)
     assert (len(bench.published), len(bench.results)) == (1, 1), "nothing comes of a pipeline that was given up"
     assert (measured.answered, measured.failed) == (1, 0)
@@ -125,7 +127,7 @@ def test_a_frame_that_is_given_up_while_it_is_published_is_answered_and_counted_
 def test_what_fails_after_publishing_is_counted_once_and_reported() -> None:
     bench = Bench()
     bench.results = None  # type: ignore[assignment]
-    bench.pipeline.process(image())
+    bench.process(image())
     measured = bench.statistics.measure(0.0)
     assert (measured.answered, measured.failed, len(bench.logged)) == (0, 1, 1)
 

@@ -61,10 +61,10 @@ class Bench:
 
         assembly = SimpleNamespace(
             store=Store(),
-            recognizer=SimpleNamespace(forget=lambda ids: self._act(("tracks", tuple(ids)))),
+            recognizers=[SimpleNamespace(forget=lambda ids, n=n: self._act((f"tracks {n}", tuple(ids)))) for n in "ab"],
             learner=SimpleNamespace(
                 forget=lambda ids: self._act(("learner", tuple(ids))),
-                watch=lambda faces, stamp: self._act(("watch", stamp)) or self.proposals,
+                watch=lambda faces, stamp, stream: self._act(("watch", stamp, stream)) or self.proposals,
                 apply=lambda proposals: self._act(("apply", proposals)),
             ),
         )
@@ -128,7 +128,8 @@ def test_who_has_expired_is_forgotten_everywhere_and_others_are_told(bench: Benc
     bench.keeper.look_after()
     bench.keeper.look_after()  # the first one is still on its way
     bench.run_tasks()
-    assert bench.diary == ["asked", "expire", "between frames", ("tracks", ("p-1",)), ("learner", ("p-1",)), "publish"]
+    dropped = [("tracks a", ("p-1",)), ("tracks b", ("p-1",)), ("learner", ("p-1",))]
+    assert bench.diary == ["asked", "expire", "between frames", *dropped, "publish"]
     bench.failure = LOCKED
     bench.keeper.look_after()
     bench.failure = None
@@ -142,12 +143,12 @@ def test_forgetting_lasts_until_the_frame_in_work_is_answered_and_later_frames_h
 ) -> None:
     begun, go_on, woken = (threading.Semaphore(0) for _ in range(3))
 
-    def process(frame: str) -> None:
+    def process(frames: dict[int, str]) -> None:
         begun.release()
         assert go_on.acquire(timeout=30)
-        bench.diary.append(frame)
+        bench.diary.extend(frames.values())
 
-    thread = InferenceThread(process, lambda: None, woken.release)
+    thread = InferenceThread(process, lambda stream: None, woken.release)
     bench.keeper._between_frames = lambda job: thread.submit(job, urgent=True)
     thread.start()
     thread.offer("in work")
@@ -161,15 +162,15 @@ def test_forgetting_lasts_until_the_frame_in_work_is_answered_and_later_frames_h
     with pytest.raises(StopIteration):
         forgetting.send(None)
     thread.stop()
-    assert bench.diary[:3] == ["in work", ("tracks", ("p-1",)), ("learner", ("p-1",))]
+    assert bench.diary[:4] == ["in work", ("tracks a", ("p-1",)), ("tracks b", ("p-1",)), ("learner", ("p-1",))]
 
 
 def test_what_is_proposed_is_learned_and_published_later(bench: Bench) -> None:
     bench.keeper.watch(FrameResult((), 1), 1.0)
     assert bench.tasks == []
     bench.proposals = ("a look",)
-    bench.keeper.watch(FrameResult((), 1), 2.0)
-    assert bench.diary == [("watch", 1.0), ("watch", 2.0)], "nothing is stored between two frames"
+    bench.keeper.watch(FrameResult((), 1), 2.0, stream=1)
+    assert bench.diary == [("watch", 1.0, 0), ("watch", 2.0, 1)], "nothing is stored between two frames"
     bench.run_tasks()
     assert bench.diary[2:] == [("apply", ("a look",)), "publish"]
 

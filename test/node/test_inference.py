@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from face_recognition_ros.errors import FaceRecognitionError
-from face_recognition_ros.node.inference import WAITING_JOBS, InferenceThread
+from face_recognition_ros.node.inference import LIMIT, WAITING_JOBS, InferenceThread
 
 DEADLINE = 30.0
 
@@ -18,21 +18,24 @@ class Bench:
     """An inference thread whose work waits for a sign."""
 
     def __init__(self) -> None:
+        self.rounds: list[dict[int, Any]] = []
         self.seen: list[Any] = []
-        self.dropped = 0
+        """The frames of all rounds, and what jobs add."""
+        self.dropped: list[int] = []
         self.begun = threading.Semaphore(0)
         self.go_on = threading.Semaphore(0)
         self.woken = threading.Semaphore(0)
         self.thread = InferenceThread(self._process, self._drop, self.woken.release)
         self.thread.start()
 
-    def _process(self, frame: Any) -> None:
+    def _process(self, frames: dict[int, Any]) -> None:
         self.begun.release()
         assert self.go_on.acquire(timeout=DEADLINE)
-        self.seen.append(frame)
+        self.rounds.append(frames)
+        self.seen.extend(frames.values())
 
-    def _drop(self) -> None:
-        self.dropped += 1
+    def _drop(self, stream: int) -> None:
+        self.dropped.append(stream)
 
     def wait_for_beginning(self) -> None:
         assert self.begun.acquire(timeout=DEADLINE)
@@ -56,7 +59,53 @@ def test_the_newest_frame_wins_and_replaced_ones_are_counted(bench: Bench) -> No
     bench.thread.submit(lambda: None)
     assert bench.woken.acquire(timeout=DEADLINE)
     assert bench.seen == ["first", "fourth"]
-    assert bench.dropped == 2
+    assert bench.dropped == [0, 0]
+
+
+def test_a_round_takes_the_newest_frame_of_every_stream(bench: Bench) -> None:
+    bench.thread.offer("first")
+    bench.wait_for_beginning()
+    for number in range(40):  # a camera of 200 Hz beside one of 5 Hz
+        bench.thread.offer(f"fast {number}", 1)
+    bench.thread.offer("slow", 2)
+    bench.go_on.release()
+    bench.wait_for_beginning()
+    assert bench.thread.work[1] == 2 * LIMIT, "each of its frames has its time"
+    for number in range(40, 80):
+        bench.thread.offer(f"fast {number}", 1)
+    bench.go_on.release(2)
+    bench.wait_for_beginning()
+    bench.thread.submit(lambda: None)
+    assert bench.woken.acquire(timeout=DEADLINE)
+    assert bench.rounds == [{0: "first"}, {1: "fast 39", 2: "slow"}, {1: "fast 79"}]
+    assert bench.dropped == 78 * [1]
+
+
+def test_a_stream_is_in_every_round_whatever_the_others_send(bench: Bench) -> None:
+    """A camera that sends forty images a round keeps no other from having each of its images answered."""
+    bench.thread.offer("frame", 0)
+    for number in range(10):
+        bench.wait_for_beginning()
+        for burst in range(40):
+            bench.thread.offer((number, burst), 1)
+        bench.thread.offer(number, 2)
+        bench.go_on.release()
+    bench.wait_for_beginning()
+    bench.go_on.release()
+    bench.thread.submit(lambda: None)
+    assert bench.woken.acquire(timeout=DEADLINE)
+    assert [frames[2] for frames in bench.rounds if 2 in frames] == list(range(10))
+    assert [frames[1] for frames in bench.rounds if 1 in frames] == [(number, 39) for number in range(10)]
+    assert 2 not in bench.dropped
+
+
+def test_what_waits_of_every_stream_is_dropped_when_the_thread_is_given_up(bench: Bench) -> None:
+    bench.thread.offer("in work", 0)
+    bench.wait_for_beginning()
+    bench.thread.offer("waits", 1)
+    bench.thread.offer("waits", 2)
+    assert bench.thread.give_up("It hangs.") == ()
+    assert bench.dropped == [1, 2]
 
 
 def test_jobs_and_frames_take_turns(bench: Bench) -> None:

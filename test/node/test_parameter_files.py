@@ -39,6 +39,8 @@ def test_the_file_that_comes_with_the_package_is_sound() -> None:
         "/robot:\n  face_recognition:\n    ros__parameters:\n",
         "/**: {ros__parameters: {min_looks: 5}}\n/camera: {ros__parameters: {exposure: 3}}",
         parameters("qos_overrides: {/clock: {subscription: {depth: 1}}}"),
+        parameters("cameras: [front, back]"),
+        parameters("cameras: []"),
     ],
 )
 def test_what_ros_would_take_is_taken(tmp_path: Path, text: str) -> None:
@@ -71,6 +73,9 @@ def test_what_ros_would_take_is_taken(tmp_path: Path, text: str) -> None:
         ),
         (parameters("detection_thresholds: [0.5]"), "detection_thresholds must be three numbers, not [0.5]."),
         (parameters("min_looks: 51"), "min_looks must lie between 1 and 50, not 51."),
+        (parameters("cameras: front"), "cameras must be a list of names, not 'front'."),
+        (parameters("cameras: [front, 2]"), "cameras must be a list of names, not ['front', 2]."),
+        (parameters("cameras: [front, front]"), "cameras names front twice; each camera needs a name of its own."),
         (parameters("image_transport: theora"), "image_transport must be one of raw, compressed, not 'theora'."),
         (parameters("min_face_width: 80.0"), "min_enrollment_face_width (60) must be larger than min_face_width (80)."),
     ],

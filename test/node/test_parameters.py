@@ -96,6 +96,12 @@ def test_every_line_of_the_parameter_file_is_commented() -> None:
         ("gallery", 3, "The parameter gallery must be a text"),
         ("image_transport", "theora", "image_transport must be one of raw, compressed, not 'theora'"),
         ("detection_thresholds", [0.5, 0.5, 2.0], "detection_thresholds must lie between 0.01 and 0.9999, not 2.0"),
+        ("cameras", "front", "The parameter cameras must be a list of names"),
+        ("cameras", ["front", "front"], "cameras names front twice; each camera needs a name of its own"),
+        *(
+            ("cameras", names, "cameras must be names of letters, digits and single underscores")
+            for names in (["left eye"], ["front", ""], ["2nd"], ["/front"], ["a/b"], ["front\n"], ["a__b"], ["_a"])
+        ),
     ],
 )
 def test_a_start_value_of_the_wrong_kind_is_refused(make_node: Any, name: str, value: Any, sentence: str) -> None:
@@ -106,11 +112,18 @@ def test_a_start_value_of_the_wrong_kind_is_refused(make_node: Any, name: str, v
 @pytest.mark.parametrize(
     ("configured", "name", "value", "sentence"),
     [
-        (False, "backend", "cuda", "backend must be one of auto, tensorrt, onnxruntime, torch_cuda, not 'cuda'"),
+        (
+            False,
+            "backend",
+            "cuda",
+            "backend must be one of auto, tensorrt, onnxruntime, openvino, openvino_bf16, torch_cuda, not 'cuda'",
+        ),
         (False, "image_transport", "theora", "image_transport must be one of raw, compressed, not 'theora'"),
         (False, "detection_thresholds", [0.5, 0.5], "detection_thresholds must be three numbers"),
         (False, "min_face_width", 70.0, "min_enrollment_face_width (60) must be larger than min_face_width (70)"),
         (False, "min_face_size", 2001.0, "out of range"),
+        (False, "cameras", ["front", "front"], "cameras names front twice"),
+        (True, "cameras", ["front"], "cameras is read when the node is configured"),
         (True, "min_face_size", 60.0, "min_face_size is read when the node is configured"),
     ],
 )
@@ -125,6 +138,15 @@ def test_a_change_that_is_not_allowed_is_refused_with_a_sentence(
     assert not result.successful
     assert sentence in result.reason
     assert node.get_parameter(name).value == before
+
+
+def test_an_empty_list_leaves_the_default(make_node: Any) -> None:
+    """ROS hands it over as a parameter without a value."""
+    node = make_node(cameras=None)
+    declare_parameters(node)
+    assert read_node_settings(node).cameras == ("",)
+    node.set_parameters([Parameter("cameras", Parameter.Type.STRING_ARRAY, [])])
+    assert read_node_settings(node).camera_names == ("",)
 
 
 def test_start_values_that_do_not_go_together_are_put_right_one_after_the_other(make_node: Any) -> None:
@@ -150,6 +172,10 @@ def test_allowed_changes_are_made(make_node: Any) -> None:
     (result,) = node.set_parameters([Parameter("detection_thresholds", value=[0.5, 0.5, 0.5])])
     assert result.successful
     assert read_settings(node).detection_thresholds == (0.5, 0.5, 0.5)
+    assert read_node_settings(node).cameras == ("",)
+    (result,) = node.set_parameters([Parameter("cameras", value=["front", "back_2"])])
+    assert result.successful
+    assert read_node_settings(node).cameras == ("front", "back_2")
     configured = True
     (result,) = node.set_parameters([Parameter("min_looks", value=7)])
     assert result.successful

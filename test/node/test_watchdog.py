@@ -1,7 +1,7 @@
 """The watchdog: what hangs is given up and replaced, what fails is loaded anew, and nothing waits for ever."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +15,7 @@ from face_recognition_ros.node.diagnostics import StreamStatistics
 from face_recognition_ros.node.frame_pipeline import FramePipeline
 from face_recognition_ros.node.inference import LIMIT
 from face_recognition_ros.node.messages import bgr_message
+from face_recognition_ros.node.rounds import Rounds
 from face_recognition_ros.node.watchdog import LOADING_LIMIT, MOST_HANGING, PAUSE, Watchdog
 from face_recognition_ros.recognizer import FrameResult
 
@@ -37,27 +38,30 @@ class Bench:
         self.loaded = threading.Semaphore(0)
         self.published = threading.Semaphore(0)
         self.logged: list[str] = []
-        self.statistics = StreamStatistics(0.0)
+        self.statistics, self.beside = StreamStatistics(0.0), StreamStatistics(0.0)
         log = SimpleNamespace(error=self.logged.append, warning=self.logged.append)
-        self.watchdog = Watchdog(self, self._pipeline, self.statistics, lambda: None, log)
+        self.watchdog = Watchdog(self, self._rounds, [self.statistics, self.beside], lambda: None, log)
 
-    def _pipeline(self, on_backend_error: Callable[[], None]) -> FramePipeline:
-        return FramePipeline(
-            self._recognize,
-            lambda header, frame, result, locate: self.published.release(),
-            self.statistics,
-            DepthBuffer(),
-            SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=10**9)),
-            SimpleNamespace(error=self.logged.append),
-            "/camera",
-            lambda result, stamp: None,
-            on_backend_error,
-        )
+    def _rounds(self, on_backend_error: Callable[[], None]) -> Rounds:
+        pipelines = [
+            FramePipeline(
+                lambda header, frame, result, locate: self.published.release(),
+                statistics,
+                DepthBuffer(),
+                SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=10**9)),
+                SimpleNamespace(error=self.logged.append),
+                "/camera",
+                lambda result, stamp: None,
+                on_backend_error,
+            )
+            for statistics in (self.statistics, self.beside)
+        ]
+        return Rounds(pipelines, self._recognize)
 
-    def _recognize(self, frame: Any, stamp: float) -> FrameResult:
+    def _recognize(self, images: Mapping[int, Any]) -> dict[int, FrameResult | Exception]:
         self.begun.release()
         self.obey(self.mood)
-        return FrameResult((), 0, {})
+        return dict.fromkeys(images, FrameResult((), 0, {}))
 
     def obey(self, mood: str) -> None:
         if mood == "hang":
@@ -141,6 +145,25 @@ def test_what_a_given_up_thread_returns_late_is_not_published_nor_counted(bench:
     assert not thread.is_alive
     assert not bench.published.acquire(blocking=False)
     assert bench.settled == (0, 1)
+
+
+def test_a_hang_costs_every_stream_of_the_round_its_frame_and_no_other_stream_any(bench: Bench) -> None:
+    held = threading.Event()
+    bench.watchdog.submit(lambda: held.wait(DEADLINE))
+    for stream in (0, 1):
+        bench.watchdog.offer(IMAGE, stream)
+    bench.mood = "hang"
+    held.set()
+    bench.wait(bench.begun)
+    bench.look(2 * LIMIT + 1)
+    assert bench.settled == (0, 0), "two frames have the time of two"
+    bench.look(1)
+    failed = [statistics.measure(0.0).failed for statistics in (bench.statistics, bench.beside)]
+    assert failed == [1, 1]
+    hang(bench)
+    failed = [statistics.measure(0.0).failed for statistics in (bench.statistics, bench.beside)]
+    assert failed == [2, 1]
+    assert "not answered for 5 s" in bench.beside.measure(0.0).last_failure, "it concerns them all"
 
 
 def test_a_job_that_hangs_is_answered_and_those_that_wait_are_done_by_the_next_thread(bench: Bench) -> None:
