@@ -140,7 +140,7 @@ def node_lines(results: dict[str, Any]) -> Iterator[str]:
     yield f"{machine_line(results['machine'])}, {results['model_id']}; {results['rate_hz']:g} Hz, "
     yield f"{results['seconds']:g} s each."
     yield ""
-    heads = ["node, two processes", "images", "faces found", "latency p50 / p95", "of it ROS, p50",
+    heads = ["node, two processes", "images", "faces found", "latency p50 / p95", "of it waiting and ROS, p50",
              "frames not answered", "CPU (of one core)", "memory, peak so far"]  # fmt: skip
     rows = [["video mode", "none", "", "", "", "", *usage_cells(results["rest"])]]
     for row in results["rows"]:

@@ -29,10 +29,11 @@ def missed(results: dict[str, Any]) -> Iterator[str]:
             yield f"Recall of faces of 40 pixels and more at {SIZE}: ours {ours:.3f}, {peer} {theirs:.3f}."
     node = results.get("node")
     if node:
-        memory = max(row["peak_memory_mib"] for row in node["rows"] if row["size"] == SIZE)
+        alone = [row for row in node["rows"] if row["size"] == SIZE and "cameras" not in row["mode"]]
+        memory = max(row["peak_memory_mib"] for row in alone)
         if memory >= NODE_MIB:
             yield f"The node takes {memory:.0f} MiB at {SIZE}; it must stay under {NODE_MIB:.0f}."
-        added = max(added_by_ros(row) for row in node["rows"] if (row["mode"], row["size"]) == ("video mode", SIZE))
+        added = max(added_by_ros(row) for row in alone if row["mode"] == "video mode")
         if added >= TRANSPORT_MS:
             yield f"ROS adds {added:.1f} ms at {SIZE}; it must stay under {TRANSPORT_MS:g}."
 
