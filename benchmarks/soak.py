@@ -74,11 +74,13 @@ def look(process: str, start: float, done: int, latencies: Sequence[float]) -> S
 
 
 def scenes() -> list[ByteArray]:
-    """What the camera sees in turn: one face, two, none; in several sizes."""
+    """What the camera sees in turn: one face, two, none; in several sizes, mostly small: many are to be shown."""
     first, second = (read_picture(person.pictures.paths[0])[:500, :500] for person in standard_cast()[:2])
-    both = np.hstack([first, second[: len(first)]])
-    nobody = np.full((480, 640, 3), 90, np.uint8)
-    return [first, both, nobody, np.ascontiguousarray(second[::2, ::2]), np.ascontiguousarray(both[:, ::-1])]
+    both = np.hstack([first, second[: len(first)]])[::2, ::2]
+    nobody = np.full((240, 320, 3), 90, np.uint8)
+    return [
+        np.ascontiguousarray(scene) for scene in (first, first[::2, ::2], both, nobody, second[::2, ::2], both[:, ::-1])
+    ]
 
 
 def frames(count: int) -> Iterator[Sample]:

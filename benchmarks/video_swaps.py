@@ -102,7 +102,7 @@ def show(mode: Mode, first: ByteArray, second: ByteArray, pair: int) -> None:
 
 def markdown(modes: Sequence[Mode]) -> str:
     lines = [
-        "| mode | time of a frame, mean / p95 | faces embedded | frames named before the swap | pairs named | "
+        "| mode | time of a frame, mean / p95 | faces embedded a frame | frames named before the swap | pairs named | "
         "of these, name outlived its owner | frames it did, mean / most |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
