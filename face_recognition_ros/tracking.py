@@ -203,9 +203,12 @@ class FaceTracker:
                 track.forget_looks()
 
     def in_view(self, stamp: float) -> FloatArray:
-        """(T, 4) float32: where the faces of the latest frame are to be looked for at that time."""
+        """(T, 4) float32: where the faces of the latest frame are to be looked for at that time.
+
+        In whole pixels: what stamps lack in precision, a billion seconds from their origin, must change no answer.
+        """
         places = [track.predict(stamp) for track in self._tracks if track.last_seen == self._now]
-        return np.array(places, np.float32).reshape(-1, 4)
+        return np.round(np.array(places, np.float32).reshape(-1, 4))
 
     def foresee(self, detections: Sequence[Detection], stamp: float) -> list[Track | None]:
         """The track that each face continues, by its place alone; None unless it is the only one in question.

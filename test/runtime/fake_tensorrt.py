@@ -100,7 +100,7 @@ def _running(fake: FakeTensorRt, trt: Any) -> list[type]:
         def __init__(self, description: Mapping[str, Any], model: bytes, logger: Any) -> None:
             self._description, self._logger = description, logger
             options = onnxruntime.SessionOptions()
-            options.use_per_session_threads = False  # the process has one pool for all, since the reference was opened
+            options.intra_op_num_threads = 1  # tests open many
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
             self._inputs = {node.name: node for node in self._session.get_inputs()}
             self._names = [node.name for node in (*self._session.get_inputs(), *self._session.get_outputs())]
