@@ -322,9 +322,9 @@ def test_of_two_processes_that_find_the_damage_one_sets_it_aside(file: Path) -> 
         assert opener.stdin is not None
         opener.stdin.write("go\n")
         opener.stdin.flush()
-    said = sorted(opener.communicate()[0] for opener in openers)
-    assert ["is damaged (" in sentence for sentence in said] == [True, False]
-    assert "is not there, though it has been" in said[1]
+    said = sorted((opener.communicate()[0] for opener in openers), key=lambda sentence: "is damaged (" not in sentence)
+    assert ["is damaged (" in sentence for sentence in said] == [True, False], said
+    assert "is not there, though it has been" in said[1], said
     assert len([path for path in files_set_aside(file) if not path.name.endswith(("-wal", "-shm"))]) == 1
 
 
