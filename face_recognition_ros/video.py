@@ -124,4 +124,4 @@ def differ(glimpse: npt.NDArray[np.int16], former: npt.NDArray[np.int16] | None)
     """Whether they show two scenes."""
     if former is None or former.shape != glimpse.shape:
         return True
-    return float(np.abs(glimpse - former).mean()) > CHANGED if glimpse.size else False
+    return float(np.abs(glimpse - former).mean()) > CHANGED
