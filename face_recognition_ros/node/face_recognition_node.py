@@ -24,7 +24,7 @@ from face_recognition_ros.node.frame_pipeline import Received
 from face_recognition_ros.node.gallery_keeper import GalleryKeeper
 from face_recognition_ros.node.gallery_services import ChangeHooks, GalleryServices
 from face_recognition_ros.node.inference import Job
-from face_recognition_ros.node.loading import load_in_time
+from face_recognition_ros.node.loading import Loader
 from face_recognition_ros.node.parameters import (
     change_validator,
     declare_parameters,
@@ -78,6 +78,7 @@ class FaceRecognitionNode(LifecycleNode):
         super().__init__("face_recognition", **arguments)
         declare_parameters(self)
         allow_takeovers()
+        self._loader = Loader(self._publish_diagnostics, self.get_logger())
         self._complaint = ""
         self._configured: _Configured | None = None
         self._active: _Active | None = None
@@ -97,7 +98,7 @@ class FaceRecognitionNode(LifecycleNode):
         with ExitStack() as undo:
             own = read_node_settings(self)
             load = partial(assemble, read_settings(self), streams=len(own.camera_names))
-            assembly = load_in_time(load, self._publish_diagnostics, self.get_logger())
+            assembly = self._loader.load(load)
             undo.callback(assembly.close)
             worker = Worker("gallery", self._wake)
             undo.callback(worker.stop)
@@ -270,6 +271,10 @@ class FaceRecognitionNode(LifecycleNode):
         """Configures and activates the node, where the parameter autostart says so."""
         if read_node_settings(self).autostart and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
+
+    def destroy_node(self) -> None:
+        self._loader.stop()
+        super().destroy_node()
 
     def complain(self, sentence: str) -> None:
         """Logs why a transition failed, and keeps it for the diagnostics."""
