@@ -34,7 +34,8 @@ def build_engines(settings: Settings) -> int:
 
 def network_files(settings: Settings) -> list[Path]:
     """The networks that a node with these settings runs through runtime/, the largest last."""
-    detector = mtcnn.NETWORKS if settings.detector == mtcnn.MtcnnDetector.name else ()
+    of_mtcnn = {kind.name for kind in (mtcnn.MtcnnDetector, mtcnn.FastMtcnnDetector)}
+    detector = mtcnn.NETWORKS if settings.detector in of_mtcnn else ()
     files = [mtcnn.network_file(name, settings.detector_model).path for name in detector]
     return [*files, embedding_model_file(settings)]
 

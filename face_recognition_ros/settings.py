@@ -31,7 +31,9 @@ class Settings:
     """
 
     detector: str = setting(
-        "mtcnn", "face detector: mtcnn, yunet (with a detector_model), or aligned (pictures are crops already)"
+        "mtcnn_fast",
+        "face detector: mtcnn_fast, mtcnn (facenet-pytorch's very boxes), yunet (with a detector_model), "
+        "or aligned (pictures are crops already)",
     )
     detector_model: str = setting("", "model file of the detector; empty: the installed one (yunet needs a file)")
     min_face_size: float = setting(

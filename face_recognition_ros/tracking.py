@@ -104,7 +104,8 @@ class Track:
 
     def predict(self, stamp: float) -> _Matrix:
         """(4,) the box at that time, moved on with constant velocity."""
-        return self.box + np.tile(self.velocity * (stamp - self.last_seen), 2)
+        shift = self.velocity * (stamp - self.last_seen)
+        return self.box + np.concatenate((shift, shift))
 
     def see(self, box: _Matrix, stamp: float) -> None:
         """Take over the place in a new frame."""

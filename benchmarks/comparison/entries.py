@@ -30,6 +30,7 @@ def entries(peers: Path, models: Path | None, yunet: Path | None, threads: int, 
 
     found = [
         ours("ours", "ours, ONNX Runtime", **EVERY_FRAME),
+        ours("ours_mtcnn", "ours, mtcnn detector, ONNX Runtime", **EVERY_FRAME, detector="mtcnn"),
         ours("ours_openvino", "ours, OpenVINO", **EVERY_FRAME, backend="openvino"),
         ours("ours_video", "ours in video mode, ONNX Runtime", "video"),
         ours("ours_video_openvino", "ours in video mode, OpenVINO", "video", backend="openvino"),

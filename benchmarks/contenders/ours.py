@@ -1,5 +1,8 @@
 """Ours: the recognizer as the node uses it, on a gallery of one template for each person (its worst case)."""
 
+# Imported first, as in the node: it holds BLAS to one thread, which must be said before numpy is there.
+import face_recognition_ros  # noqa: F401  isort: skip
+
 from importlib.metadata import version
 from typing import Any
 

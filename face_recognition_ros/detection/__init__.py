@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from face_recognition_ros.detection.aligned import AlignedDetector
 from face_recognition_ros.detection.detector import DetectorOptions, FaceDetector
-from face_recognition_ros.detection.mtcnn import MtcnnDetector
+from face_recognition_ros.detection.mtcnn import FastMtcnnDetector, MtcnnDetector
 from face_recognition_ros.detection.yunet import YuNetDetector
 from face_recognition_ros.errors import SettingsError
 
@@ -12,6 +12,7 @@ __all__ = ["DETECTORS", "DetectorOptions", "FaceDetector", "create_detector"]
 
 DETECTORS: dict[str, Callable[[DetectorOptions], FaceDetector]] = {
     "mtcnn": MtcnnDetector,
+    "mtcnn_fast": FastMtcnnDetector,
     "yunet": YuNetDetector,
     "aligned": AlignedDetector,
 }

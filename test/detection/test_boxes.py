@@ -47,6 +47,35 @@ def test_many_boxes_are_suppressed_as_one_by_one() -> None:
     assert geometry.suppress_non_maxima(boxes, scores, 0.3).tolist() == kept
 
 
+def test_boxes_are_fused_with_the_one_that_they_overlap_most() -> None:
+    # the second is nearer to the first than to the third, and both outweigh it; the last two stand alone
+    boxes = array((0, 0, 10, 10), (2, 0, 12, 10), (6, 0, 16, 10), (50, 50, 60, 60), (5, 5, 5, 5))
+    weights = np.array([0.9, 0.3, 0.8, 0.95, 0.1], np.float32)
+    expected = [(50, 50, 60, 60), (0.5, 0, 10.5, 10), (6, 0, 16, 10), (5, 5, 5, 5)]
+    np.testing.assert_allclose(geometry.fuse_overlapping(boxes, weights, 0.4), expected, rtol=1e-6)
+    np.testing.assert_allclose(geometry.fuse_overlapping(boxes, weights, 0.7)[[0, 1, 3]], boxes[[3, 0, 1]], rtol=1e-6)
+
+
+def test_many_boxes_are_fused_as_one_by_one() -> None:
+    random = np.random.default_rng(8)
+    corner = random.uniform(0, 100, (2 * geometry.BLOCK, 2))
+    boxes = np.hstack((corner, corner + random.uniform(20, 60, corner.shape))).astype(np.float32)
+    weights = random.uniform(0.1, 1, len(boxes)).astype(np.float32)
+    best = geometry.suppress_non_maxima(boxes, weights, 0.5)
+    groups: dict[int, list[int]] = {index: [index] for index in best.tolist()}
+    for index in set(range(len(boxes))) - set(groups):
+        overlap = geometry.intersection_over_union(boxes[[index]], boxes[best])[0]
+        groups[int(best[np.argmax(overlap)])].append(index)
+    expected = [np.average(boxes[members], axis=0, weights=weights[members]) for members in groups.values()]
+    fused = geometry.fuse_overlapping(boxes, weights, 0.5)
+    assert fused.dtype == np.float32
+    np.testing.assert_allclose(fused, expected, rtol=1e-5)
+
+
+def test_nothing_is_fused_into_nothing() -> None:
+    assert geometry.fuse_overlapping(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), 0.5).shape == (0, 4)
+
+
 @pytest.mark.parametrize("scale", [1.0, 0.709, 0.6, 0.3, 0.05])
 def test_neighbours_are_suppressed_as_among_all(scale: float) -> None:
     random = np.random.default_rng(11)

@@ -13,7 +13,7 @@ from face_recognition_ros.types import ByteArray, Detection
 
 
 def test_unknown_detector() -> None:
-    with pytest.raises(SettingsError, match=r"'haar'.*mtcnn, yunet"):
+    with pytest.raises(SettingsError, match=r"'haar'.*mtcnn, mtcnn_fast, yunet"):
         create_detector("haar")
 
 

@@ -4,30 +4,36 @@ The networks are exported by `make setup`; without them these tests fail with th
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from face_recognition_ros.detection import DetectorOptions, FaceDetector, create_detector
+from face_recognition_ros.detection import DetectorOptions, FaceDetector, create_detector, mtcnn
 from face_recognition_ros.detection.boxes import intersection_over_union
 from face_recognition_ros.detection.detector import FaceRefiner
 from face_recognition_ros.detection.mtcnn import NETWORKS
 from face_recognition_ros.errors import ImageError, ModelError
 from face_recognition_ros.models import find_model
-from face_recognition_ros.types import ByteArray
+from face_recognition_ros.types import ByteArray, FloatArray
 
 REFERENCE = json.loads((Path(__file__).parent / "reference_boxes.json").read_text())
 """Written by `make compare-mtcnn`, which ran facenet-pytorch's MTCNN on the two pictures."""
 
 
-@pytest.fixture(scope="module")
-def detector() -> FaceDetector:
-    return create_detector("mtcnn", DetectorOptions(min_face_size=REFERENCE["min_face_size"]))
+OPTIONS = DetectorOptions(min_face_size=REFERENCE["min_face_size"])
+
+
+@pytest.fixture(scope="module", params=["mtcnn", "mtcnn_fast"])
+def detector(request: pytest.FixtureRequest) -> FaceDetector:
+    return create_detector(request.param, OPTIONS)
 
 
 @pytest.mark.parametrize("picture", ["astronaut", "grace_hopper"])
-def test_agrees_with_facenet_pytorch(detector: FaceDetector, picture: str, request: pytest.FixtureRequest) -> None:
+def test_agrees_with_facenet_pytorch(picture: str, request: pytest.FixtureRequest) -> None:
+    detector = create_detector("mtcnn", OPTIONS)
     frame: ByteArray = request.getfixturevalue(f"{picture}_bgr")
     path: Path = request.getfixturevalue(f"{picture}_path")
     expected = REFERENCE["pictures"][path.name]
@@ -37,6 +43,30 @@ def test_agrees_with_facenet_pytorch(detector: FaceDetector, picture: str, reque
     assert overlap[0, 0] > 0.95
     assert np.linalg.norm(found[0].landmarks - np.array(expected[0]["landmarks"]), axis=1).max() <= 1.5
     assert found[0].score == pytest.approx(expected[0]["score"], abs=1e-3)
+
+
+@pytest.mark.parametrize("picture", ["astronaut", "grace_hopper"])
+def test_the_fast_one_finds_the_same_with_fewer_candidates(
+    picture: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidates: dict[str, list[int]] = {"mtcnn": [], "mtcnn_fast": []}
+    frame: ByteArray = request.getfixturevalue(f"{picture}_bgr")
+    ask, found = mtcnn._ask, {}
+    for name, counts in candidates.items():
+
+        def count(network: Any, table: Any, boxes: FloatArray, side: int, counts: list[int] = counts) -> Any:
+            counts.append(len(boxes))
+            return ask(network, table, boxes, side)
+
+        monkeypatch.setattr(mtcnn, "_ask", count)
+        (found[name],) = create_detector(name, OPTIONS).detect(frame)
+    first, fast = found["mtcnn"], found["mtcnn_fast"]
+    between_eyes = np.linalg.norm(first.landmarks[0] - first.landmarks[1])
+    assert np.linalg.norm(first.landmarks - fast.landmarks, axis=1).mean() < 0.06 * between_eyes
+    assert intersection_over_union(first.box[None], fast.box[None])[0, 0] > 0.7
+    (rnet, onet), (rnet_fast, onet_fast) = candidates.values()
+    assert rnet_fast < rnet
+    assert onet_fast <= onet / 2
 
 
 def test_landmarks_start_at_the_images_left(detector: FaceDetector, astronaut_bgr: ByteArray) -> None:
@@ -52,7 +82,7 @@ def test_two_faces_best_first_and_max_faces(detector: FaceDetector, astronaut_bg
     assert len(faces) == 2
     assert faces[0].score >= faces[1].score
     assert (faces[0].box[0] < 512) != (faces[1].box[0] < 512)
-    best = create_detector("mtcnn", DetectorOptions(max_faces=1)).detect(frame)
+    best = create_detector(detector.name, replace(OPTIONS, max_faces=1)).detect(frame)
     assert [face.box.tolist() for face in best] == [faces[0].box.tolist()]
 
 
