@@ -272,7 +272,8 @@ class Recognizer:
             known = self._refiner.refine(frame, places)
             if len(known) == len(places):
                 return known
-        self._schedule.searched()
+        if not due:
+            self._schedule.searched()
         return self._detector.detect(frame)
 
     def _settled(

@@ -60,7 +60,9 @@ class SearchSchedule:
         self._lag = 0
         self._frames = 0
         self._stamp = self._searched_at = -math.inf
+        self._latest: npt.NDArray[np.int16] | None = None
         self._glimpse: npt.NDArray[np.int16] | None = None
+        """Of the frame that was asked for last, and of the one that was searched last."""
 
     def is_due(self, frame: ByteArray, stamp: float, faces: int, behind: bool) -> bool:
         """Whether the next frame is to be searched; to be asked for each.
@@ -71,7 +73,7 @@ class SearchSchedule:
             faces: in view, as far as is known.
             behind: whether frames were lost since the one before, because there was no time for them.
         """
-        glimpse = glimpse_of(frame)
+        self._latest = latest = glimpse_of(frame)
         pause, self._stamp = stamp - self._stamp, stamp
         self._frames += 1
         self._lag = min(self._lag + 1, self._interval) if behind else max(self._lag - 1, 0)
@@ -80,16 +82,15 @@ class SearchSchedule:
             self._frames >= patience
             or not 0 <= pause <= MAX_GAP
             or not 0 <= stamp - self._searched_at <= MAX_BLIND
-            or differ(glimpse, self._glimpse)
+            or differ(latest, self._glimpse)
         )
         if due:
-            self._glimpse = glimpse
             self.searched()
         return due
 
     def searched(self) -> None:
-        """The frame that was asked for last is searched, whether it was due or not."""
-        self._frames, self._searched_at = 0, self._stamp
+        """The frame that was asked for last is searched, though it was not due."""
+        self._frames, self._searched_at, self._glimpse = 0, self._stamp, self._latest
 
 
 def glimpse_of(frame: ByteArray) -> npt.NDArray[np.int16]:

@@ -85,6 +85,17 @@ def test_a_frame_that_was_searched_anyway_counts() -> None:
     assert searched(schedule, 4, start=2) == [4]
 
 
+def test_another_scene_is_another_than_that_of_the_latest_search() -> None:
+    schedule = SearchSchedule(1000)
+    due = []
+    for number in range(12):
+        if schedule.is_due(np.full((48, 64, 3), 100 + 3 * number, np.uint8), number * 0.04, 1, False):
+            due.append(number)
+        elif number == 3:
+            schedule.searched()  # as a face was lost
+    assert due == [0, 9], "18 grey values after frame 3"
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 700, 3), (33, 3, 3)])
 def test_odd_sizes(shape: tuple[int, int, int]) -> None:
     schedule = SearchSchedule(6)
