@@ -63,19 +63,22 @@ def suppress_non_maxima(
     return np.concatenate(kept)
 
 
-def fuse_overlapping(boxes: FloatArray, weights: FloatArray, threshold: float) -> FloatArray:
-    """Weighted means (M, 4) of the boxes (N, 4) about each of the best, best first, for weights (N,) above 0.
+def group_overlapping(boxes: FloatArray, scores: FloatArray, threshold: float) -> npt.NDArray[np.intp]:
+    """Which group each of boxes (N, 4) belongs to, (N,) numbers: one about each that suppress_non_maxima leaves.
 
-    The best are what suppress_non_maxima leaves, and every other box counts for the one that it overlaps most: "box
-    voting" (S. Gidaris, N. Komodakis, "Object detection via a multi-region & semantic segmentation-aware CNN model",
-    ICCV 2015).
+    The group of the best box is 0, and so on; every other box belongs to the one of these that it overlaps most.
     """
-    best = suppress_non_maxima(boxes, weights, threshold)
+    best = suppress_non_maxima(boxes, scores, threshold)
     blocks = [boxes[start : start + BLOCK] for start in range(0, len(boxes), BLOCK)]
     nearest = [intersection_over_union(boxes[best], block).argmax(axis=0) for block in blocks]
     group = np.concatenate((best[:0], *nearest))
     group[best] = np.arange(len(best))
-    sums = [np.bincount(group, weights * side, len(best)) for side in (1, *boxes.T)]
+    return group
+
+
+def group_means(boxes: FloatArray, weights: FloatArray, group: npt.NDArray[np.intp]) -> FloatArray:
+    """Weighted means (M, 4) of the boxes (N, 4) of each group, for weights (N,) above 0."""
+    sums = [np.bincount(group, weights * side) for side in (1, *boxes.T)]
     return np.stack([side / sums[0] for side in sums[1:]], axis=1).astype(np.float32)
 
 

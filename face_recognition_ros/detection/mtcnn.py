@@ -10,10 +10,12 @@ import math
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from face_recognition_ros.detection.area_sampling import Cells, SummedAreaTable
 from face_recognition_ros.detection.boxes import (
-    fuse_overlapping,
+    group_means,
+    group_overlapping,
     intersection_over_smaller,
     make_square,
     pixel_ranges,
@@ -32,6 +34,8 @@ from face_recognition_ros.types import ByteArray, Detection, FloatArray
 NETWORKS = ("mtcnn_pnet", "mtcnn_rnet", "mtcnn_onet")
 RNET_SIDE, ONET_SIDE = 24, 48
 """Of the crops that they take, in pixels."""
+OVERLAP = 0.7
+"""Of boxes of one face, at least."""
 PIXELS_PER_CALL = 18_432
 """32 crops for R-Net, 8 for O-Net: what they make of more does not fit a processor's cache, and takes longer."""
 
@@ -69,7 +73,7 @@ class MtcnnDetector:
     def detect(self, frame: ByteArray) -> list[Detection]:
         check_frame(frame)
         self._table.fill(frame)
-        return self._decide(self._table, self._refine(self._propose()))
+        return self._choose(*self._decide(*self._refine(self._propose())))
 
     def refine(self, frame: ByteArray, boxes: FloatArray) -> list[Detection]:
         """The third stage alone, on the boxes made square: it was trained on candidates that are off by as much."""
@@ -83,7 +87,7 @@ class MtcnnDetector:
         corners = np.tile(corner, 2)
         return [
             Detection(face.box + corners, face.landmarks + corner, face.score)
-            for face in self._decide(self._near, boxes - corners)
+            for face in self._choose(*_ask(self._onet, self._near, boxes - corners, ONET_SIDE)[:2])
         ]
 
     def _propose(self) -> FloatArray:
@@ -98,28 +102,32 @@ class MtcnnDetector:
         boxes = window_boxes(rows - first[:, 0], columns - first[:, 1], pyramid.scales[level])
         near = suppress_neighbours(boxes, answers[0, rows, columns], rows, columns, 0.5)
         boxes, (scores, *regression) = boxes[near], answers[:, rows[near], columns[near]]
-        return make_square(self._thin_out(boxes, regress(boxes, np.stack(regression, axis=1), inclusive=0), scores))
+        return make_square(self._propose_from(boxes, regress(boxes, np.stack(regression, axis=1), inclusive=0), scores))
 
-    def _refine(self, boxes: FloatArray) -> FloatArray:
-        """Second stage: R-Net on all candidates; square boxes (N, 4)."""
-        boxes, answers = _ask(self._rnet, self._table, boxes, RNET_SIDE)
+    def _propose_from(self, boxes: FloatArray, regressed: FloatArray, logits: FloatArray) -> FloatArray:
+        """Of P-Net's boxes (N, 4), given with and without their regression, those that R-Net is to see."""
+        return regressed[suppress_non_maxima(boxes, logits, OVERLAP)]
+
+    def _refine(self, boxes: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Second stage: R-Net on all candidates; those that pass, (N, 4), without and with regression, and logits."""
+        boxes, answers, _ = _ask(self._rnet, self._table, boxes, RNET_SIDE)
         passed = answers[:, 0] > self._logits[1]
         boxes, answers = boxes[passed], answers[passed]
-        return make_square(self._thin_out(boxes, regress(boxes, answers[:, 1:], inclusive=1), answers[:, 0]))
+        return boxes, regress(boxes, answers[:, 1:], inclusive=1), answers[:, 0]
 
-    def _thin_out(self, boxes: FloatArray, regressed: FloatArray, logits: FloatArray) -> FloatArray:
-        """Of boxes (N, 4), given with and without their regression, those that the next stage is to see."""
-        return regressed[suppress_non_maxima(boxes, logits, 0.7)]
+    def _decide(self, boxes: FloatArray, regressed: FloatArray, logits: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Third stage: O-Net on what is left; square boxes (N, 4) and its answers (N, 15)."""
+        left = regressed[suppress_non_maxima(boxes, logits, OVERLAP)]
+        return _ask(self._onet, self._table, make_square(left), ONET_SIDE)[:2]
 
-    def _decide(self, table: SummedAreaTable, boxes: FloatArray) -> list[Detection]:
-        """Third stage: O-Net on what is left, best face first."""
-        boxes, answers = _ask(self._onet, table, boxes, ONET_SIDE)
+    def _choose(self, boxes: FloatArray, answers: FloatArray) -> list[Detection]:
+        """The faces among O-Net's boxes (N, 4) with its answers (N, 15), best first."""
         passed = answers[:, 0] > self._logits[2]
         boxes, answers = boxes[passed], answers[passed]
         sides = boxes[:, None, 2:] - boxes[:, None, :2] + 1
         landmarks = answers[:, 5:].reshape(-1, 2, 5).transpose(0, 2, 1) * sides + boxes[:, None, :2] - 1
         boxes = regress(boxes, answers[:, 1:5], inclusive=1)
-        kept = suppress_non_maxima(boxes, answers[:, 0], 0.7, intersection_over_smaller)
+        kept = suppress_non_maxima(boxes, answers[:, 0], OVERLAP, intersection_over_smaller)
         found = [Detection(boxes[i], landmarks[i], 1 / (1 + math.exp(-answers[i, 0]))) for i in kept]
         return best_first(found, self._options.max_faces)
 
@@ -132,8 +140,30 @@ class FastMtcnnDetector(MtcnnDetector):
 
     name = "mtcnn_fast"
 
-    def _thin_out(self, boxes: FloatArray, regressed: FloatArray, logits: FloatArray) -> FloatArray:
-        return fuse_overlapping(regressed, np.divide(1, 1 + np.exp(-logits), dtype=np.float32), 0.7)
+    def _propose_from(self, boxes: FloatArray, regressed: FloatArray, logits: FloatArray) -> FloatArray:
+        weights = probabilities(logits)
+        return group_means(regressed, weights, group_overlapping(regressed, weights, OVERLAP))
+
+    def _decide(self, boxes: FloatArray, regressed: FloatArray, logits: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """O-Net sees a group's mean, and only where it takes that for no face, the candidates of the original."""
+        weights = probabilities(logits)
+        group = group_overlapping(regressed, weights, OVERLAP)
+        squares, answers, asked = _ask(
+            self._onet, self._table, make_square(group_means(regressed, weights, group)), ONET_SIDE
+        )
+        doubtful = np.bincount(group) > 1  # the mean of a single one is itself
+        doubtful[asked[answers[:, 0] > self._logits[2]]] = False
+        if not doubtful.any():
+            return squares, answers
+        left = suppress_non_maxima(boxes, logits, OVERLAP)
+        again = make_square(regressed[left[doubtful[group[left]]]])
+        more, more_answers, _ = _ask(self._onet, self._table, again, ONET_SIDE)
+        return np.concatenate((squares, more)), np.concatenate((answers, more_answers))
+
+
+def probabilities(logits: FloatArray) -> FloatArray:
+    """Of logits (N,)."""
+    return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
 
 
 def frame_part(boxes: FloatArray, width: int, height: int) -> tuple[int, int, int, int]:
@@ -147,18 +177,21 @@ def frame_part(boxes: FloatArray, width: int, height: int) -> tuple[int, int, in
 
 def _ask(
     network: InferenceSession, table: SummedAreaTable, boxes: FloatArray, side: int
-) -> tuple[FloatArray, FloatArray]:
-    """The boxes (N, 4) that show some of the frame, and the network's answers (N, ...) to their crops."""
+) -> tuple[FloatArray, FloatArray, npt.NDArray[np.intp]]:
+    """The boxes (N, 4) that show some of the frame, the network's answers (N, ...) to their crops, and which they are.
+
+    The last are indices (N,) into the boxes given.
+    """
     ranges = pixel_ranges(boxes, table.width, table.height)
     inside = np.flatnonzero((ranges[:, 2:] > ranges[:, :2]).all(axis=1))
     inside = inside[np.argsort(ranges[inside, 0], kind="stable")]  # neighbours find what they share in the cache
-    boxes, ranges = boxes[inside], ranges[inside]
+    ranges = ranges[inside]
     step = PIXELS_PER_CALL // side**2
     answers = [
         network.run({"image": table.means(Cells.of_crops(ranges[start : start + step], side, side, table.width))})[0]
         for start in range(0, max(len(ranges), 1), step)
     ]
-    return boxes, np.concatenate(answers)
+    return boxes[inside], np.concatenate(answers), inside
 
 
 def network_file(name: str, folder: str) -> ModelFile:

@@ -47,13 +47,15 @@ def test_many_boxes_are_suppressed_as_one_by_one() -> None:
     assert geometry.suppress_non_maxima(boxes, scores, 0.3).tolist() == kept
 
 
-def test_boxes_are_fused_with_the_one_that_they_overlap_most() -> None:
+def test_boxes_are_grouped_with_the_one_that_they_overlap_most() -> None:
     # the second is nearer to the first than to the third, and both outweigh it; the last two stand alone
     boxes = array((0, 0, 10, 10), (2, 0, 12, 10), (6, 0, 16, 10), (50, 50, 60, 60), (5, 5, 5, 5))
     weights = np.array([0.9, 0.3, 0.8, 0.95, 0.1], np.float32)
     expected = [(50, 50, 60, 60), (0.5, 0, 10.5, 10), (6, 0, 16, 10), (5, 5, 5, 5)]
-    np.testing.assert_allclose(geometry.fuse_overlapping(boxes, weights, 0.4), expected, rtol=1e-6)
-    np.testing.assert_allclose(geometry.fuse_overlapping(boxes, weights, 0.7)[[0, 1, 3]], boxes[[3, 0, 1]], rtol=1e-6)
+    group = geometry.group_overlapping(boxes, weights, 0.4)
+    assert group.tolist() == [1, 1, 2, 0, 3]
+    np.testing.assert_allclose(geometry.group_means(boxes, weights, group), expected, rtol=1e-6)
+    assert geometry.group_overlapping(boxes, weights, 0.7).tolist() == [1, 3, 2, 0, 4]
 
 
 def test_many_boxes_are_fused_as_one_by_one() -> None:
@@ -62,18 +64,21 @@ def test_many_boxes_are_fused_as_one_by_one() -> None:
     boxes = np.hstack((corner, corner + random.uniform(20, 60, corner.shape))).astype(np.float32)
     weights = random.uniform(0.1, 1, len(boxes)).astype(np.float32)
     best = geometry.suppress_non_maxima(boxes, weights, 0.5)
-    groups: dict[int, list[int]] = {index: [index] for index in best.tolist()}
-    for index in set(range(len(boxes))) - set(groups):
+    members: dict[int, list[int]] = {index: [index] for index in best.tolist()}
+    for index in set(range(len(boxes))) - set(members):
         overlap = geometry.intersection_over_union(boxes[[index]], boxes[best])[0]
-        groups[int(best[np.argmax(overlap)])].append(index)
-    expected = [np.average(boxes[members], axis=0, weights=weights[members]) for members in groups.values()]
-    fused = geometry.fuse_overlapping(boxes, weights, 0.5)
+        members[int(best[np.argmax(overlap)])].append(index)
+    expected = [np.average(boxes[some], axis=0, weights=weights[some]) for some in members.values()]
+    fused = geometry.group_means(boxes, weights, geometry.group_overlapping(boxes, weights, 0.5))
     assert fused.dtype == np.float32
     np.testing.assert_allclose(fused, expected, rtol=1e-5)
 
 
 def test_nothing_is_fused_into_nothing() -> None:
-    assert geometry.fuse_overlapping(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), 0.5).shape == (0, 4)
+    boxes, weights = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+    group = geometry.group_overlapping(boxes, weights, 0.5)
+    assert group.shape == (0,)
+    assert geometry.group_means(boxes, weights, group).shape == (0, 4)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.709, 0.6, 0.3, 0.05])

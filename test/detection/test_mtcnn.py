@@ -69,6 +69,27 @@ def test_the_fast_one_finds_the_same_with_fewer_candidates(
     assert onet_fast <= onet / 2
 
 
+def test_where_the_mean_of_a_group_is_refused_the_fast_one_looks_at_its_candidates(
+    astronaut_bgr: ByteArray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = mtcnn._ask
+    asked: list[int] = []
+
+    def refuse_once(network: Any, table: Any, boxes: FloatArray, side: int) -> Any:
+        squares, answers, inside = ask(network, table, boxes, side)
+        if side == mtcnn.ONET_SIDE:
+            asked.append(len(boxes))
+            answers = answers - np.float32(100) if len(asked) == 1 else answers
+        return squares, answers, inside
+
+    (expected,) = create_detector("mtcnn_fast", OPTIONS).detect(astronaut_bgr)
+    monkeypatch.setattr(mtcnn, "_ask", refuse_once)
+    (found,) = create_detector("mtcnn_fast", OPTIONS).detect(astronaut_bgr)
+    assert len(asked) == 2
+    assert asked[1] > 1
+    assert intersection_over_union(expected.box[None], found.box[None])[0, 0] > 0.7
+
+
 def test_landmarks_start_at_the_images_left(detector: FaceDetector, astronaut_bgr: ByteArray) -> None:
     left_eye, right_eye, nose, left_mouth, right_mouth = detector.detect(astronaut_bgr)[0].landmarks
     assert left_eye[0] < nose[0] < right_eye[0]
