@@ -308,6 +308,7 @@ def test_an_enrolment_that_does_not_end_well_leaves_no_trace(
     before = robot.call(srv.ListIdentities, "list_identities").gallery_revision
 
     cancelled = robot.send_goal(name=EILEEN, track_id=-1)
+    robot.wait_until(lambda: cancelled.feedback, "an enrolment that has begun")  # an image before that is not for it
     robot.show(astronaut_bgr)
     robot.wait_until(lambda: cancelled.feedback and cancelled.feedback[-1].looks_kept, "a look that is kept")
     cancelled.cancel()
