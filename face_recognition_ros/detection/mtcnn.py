@@ -1,4 +1,4 @@
-"""The default detector: MTCNN with facenet-pytorch's weights and, box for box, its results.
+"""MTCNN with facenet-pytorch's weights: `mtcnn` has its results box for box; `mtcnn_fast`, the default, does less.
 
 K. Zhang et al., "Joint Face Detection and Alignment using Multi-task Cascaded Convolutional Networks" (2016). Three
 stages: P-Net proposes boxes on an image pyramid, R-Net refines them, O-Net decides and places the landmarks. The
