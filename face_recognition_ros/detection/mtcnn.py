@@ -85,9 +85,11 @@ class MtcnnDetector:
         self._near.fill(frame[top:bottom, left:right])
         corner = np.array([left, top], np.float32)
         corners = np.tile(corner, 2)
+        boxes = boxes - corners
+        seen, answers = _ask(self._onet, self._near, boxes, ONET_SIDE)
         return [
             Detection(face.box + corners, face.landmarks + corner, face.score)
-            for face in self._choose(*_ask(self._onet, self._near, boxes - corners, ONET_SIDE)[:2])
+            for face in self._choose(boxes[seen], answers)
         ]
 
     def _propose(self) -> FloatArray:
@@ -110,15 +112,16 @@ class MtcnnDetector:
 
     def _refine(self, boxes: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Second stage: R-Net on all candidates; those that pass, (N, 4), without and with regression, and logits."""
-        boxes, answers, _ = _ask(self._rnet, self._table, boxes, RNET_SIDE)
+        seen, answers = _ask(self._rnet, self._table, boxes, RNET_SIDE)
         passed = answers[:, 0] > self._logits[1]
-        boxes, answers = boxes[passed], answers[passed]
+        boxes, answers = boxes[seen[passed]], answers[passed]
         return boxes, regress(boxes, answers[:, 1:], inclusive=1), answers[:, 0]
 
     def _decide(self, boxes: FloatArray, regressed: FloatArray, logits: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Third stage: O-Net on what is left; square boxes (N, 4) and its answers (N, 15)."""
-        left = regressed[suppress_non_maxima(boxes, logits, OVERLAP)]
-        return _ask(self._onet, self._table, make_square(left), ONET_SIDE)[:2]
+        squares = make_square(regressed[suppress_non_maxima(boxes, logits, OVERLAP)])
+        seen, answers = _ask(self._onet, self._table, squares, ONET_SIDE)
+        return squares[seen], answers
 
     def _choose(self, boxes: FloatArray, answers: FloatArray) -> list[Detection]:
         """The faces among O-Net's boxes (N, 4) with its answers (N, 15), best first."""
@@ -148,17 +151,16 @@ class FastMtcnnDetector(MtcnnDetector):
         """O-Net sees a group's mean, and only where it takes that for no face, the candidates of the original."""
         weights = probabilities(logits)
         group = group_overlapping(regressed, weights, OVERLAP)
-        squares, answers, asked = _ask(
-            self._onet, self._table, make_square(group_means(regressed, weights, group)), ONET_SIDE
-        )
+        squares = make_square(group_means(regressed, weights, group))
+        seen, answers = _ask(self._onet, self._table, squares, ONET_SIDE)
         doubtful = np.bincount(group) > 1  # the mean of a single one is itself
-        doubtful[asked[answers[:, 0] > self._logits[2]]] = False
+        doubtful[seen[answers[:, 0] > self._logits[2]]] = False
         if not doubtful.any():
-            return squares, answers
+            return squares[seen], answers
         left = suppress_non_maxima(boxes, logits, OVERLAP)
         again = make_square(regressed[left[doubtful[group[left]]]])
-        more, more_answers, _ = _ask(self._onet, self._table, again, ONET_SIDE)
-        return np.concatenate((squares, more)), np.concatenate((answers, more_answers))
+        seen_again, more = _ask(self._onet, self._table, again, ONET_SIDE)
+        return np.concatenate((squares[seen], again[seen_again])), np.concatenate((answers, more))
 
 
 def probabilities(logits: FloatArray) -> FloatArray:
@@ -177,11 +179,8 @@ def frame_part(boxes: FloatArray, width: int, height: int) -> tuple[int, int, in
 
 def _ask(
     network: InferenceSession, table: SummedAreaTable, boxes: FloatArray, side: int
-) -> tuple[FloatArray, FloatArray, npt.NDArray[np.intp]]:
-    """The boxes (N, 4) that show some of the frame, the network's answers (N, ...) to their crops, and which they are.
-
-    The last are indices (N,) into the boxes given.
-    """
+) -> tuple[npt.NDArray[np.intp], FloatArray]:
+    """Which of the boxes (N, 4) show some of the frame, (M,), and the network's answers (M, ...) to their crops."""
     ranges = pixel_ranges(boxes, table.width, table.height)
     inside = np.flatnonzero((ranges[:, 2:] > ranges[:, :2]).all(axis=1))
     inside = inside[np.argsort(ranges[inside, 0], kind="stable")]  # neighbours find what they share in the cache
@@ -191,7 +190,7 @@ def _ask(
         network.run({"image": table.means(Cells.of_crops(ranges[start : start + step], side, side, table.width))})[0]
         for start in range(0, max(len(ranges), 1), step)
     ]
-    return boxes[inside], np.concatenate(answers), inside
+    return inside, np.concatenate(answers)
 
 
 def network_file(name: str, folder: str) -> ModelFile:
