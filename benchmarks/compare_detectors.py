@@ -18,11 +18,10 @@ from tqdm import tqdm
 from face_recognition_ros.detection import DetectorOptions, FaceDetector, create_detector
 from face_recognition_ros.detection.boxes import intersection_over_union
 from face_recognition_ros.errors import ImageError
-from face_recognition_ros.pictures import read_picture
+from face_recognition_ros.pictures import PICTURE_SUFFIXES, read_picture
 from face_recognition_ros.types import ByteArray, Detection
 
 NAMES = ("mtcnn", "mtcnn_fast")
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 OVERLAP = 0.35
 SURE = 0.95
 """The score of a face that is no borderline case."""
@@ -45,7 +44,7 @@ class Tally:
 
 
 def pictures(folder: Path, every: int) -> Iterator[ByteArray]:
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)[::every]
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)[::every]
     for path in tqdm(paths, disable=None):
         try:
             yield read_picture(path)
