@@ -7,23 +7,22 @@ whatever the size of its cell.
 """
 
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Self
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from face_recognition_ros.detection.pyramid import Pyramid
+from face_recognition_ros.detection.sampling import Indices
 from face_recognition_ros.types import ByteArray, FloatArray
-
-Indices = npt.NDArray[np.int64]
 
 
 class SummedAreaTable:
-    """Sums over all pixels above and left of each corner between the pixels of a frame, and what is read off them.
+    """A Sampler of sums over all pixels above and left of each corner between the pixels of a frame.
 
     Its memory is used again for the next frame: fresh pages from the system take longer than the sums do. So what
-    `sums` returns holds until the next call only.
+    `sums` and `canvas` return holds until the next call only.
     """
 
     def __init__(self) -> None:
@@ -45,6 +44,18 @@ class SummedAreaTable:
         cv2.cvtColor(frame, cv2.COLOR_BGR2BGRA, dst=self._pixels)
         sums = self._corners.view(np.int32).reshape(self.height + 1, self.width + 1, 4)
         cv2.integral(self._pixels, sum=sums, sdepth=cv2.CV_32S)
+
+    def canvas(self, pyramid: Pyramid) -> FloatArray:
+        """The frame's pyramid: see Sampler."""
+        plan = CanvasCells.of(pyramid, self.height, self.width)
+        canvas = self.sums(plan.cells)
+        canvas *= plan.weights
+        canvas[..., 3] = plan.blank
+        return canvas
+
+    def crops(self, ranges: Indices, side: int) -> FloatArray:
+        """Parts of the frame: see Sampler."""
+        return self.means(Cells.of_crops(ranges, side, side, self.width))
 
     def sums(self, cells: "Cells") -> FloatArray:
         """(N, rows, columns, 4) float32 sums of blue, green, red and nothing over cells (N, rows, columns)."""
@@ -94,6 +105,31 @@ class Cells:
         ):
             np.add(row, column, out=place)
         return cls(corners, weights)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CanvasCells:
+    """The cells of a pyramid's canvas."""
+
+    cells: Cells
+    """(1, rows, columns)."""
+    weights: FloatArray
+    """(1, rows, columns, 4): those of the cells, for each channel; 0 where the canvas shows no level."""
+    blank: FloatArray
+    """(rows, columns): as in Pyramid."""
+
+    @classmethod
+    @lru_cache(maxsize=4)
+    def of(cls, pyramid: Pyramid, height: int, width: int) -> Self:
+        """Those of that pyramid for frames of that size; made once."""
+        corners = np.zeros((4, 1, *pyramid.shape), np.int64)
+        weights = np.zeros((1, *pyramid.shape), np.float32)
+        frame = np.array([[0, 0, width, height]])
+        for place in pyramid.places:
+            cells = Cells.of_crops(frame, place.height, place.width, width)
+            here = (..., *place.slices)
+            corners[here], weights[here] = cells.corners, cells.weights
+        return cls(Cells(corners, weights), np.repeat(weights[..., None], 4, axis=3), pyramid.blank)
 
 
 def _spans(start: Indices, stop: Indices, count: int) -> tuple[Indices, Indices]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from face_recognition_ros.detection.area_sampling import Cells, SummedAreaTable
+from face_recognition_ros.detection.area_sampling import SummedAreaTable
 from face_recognition_ros.detection.boxes import (
     group_means,
     group_overlapping,
@@ -25,7 +25,9 @@ from face_recognition_ros.detection.boxes import (
     window_boxes,
 )
 from face_recognition_ros.detection.detector import DetectorOptions, best_first, check_frame
+from face_recognition_ros.detection.mip_sampling import MipMap
 from face_recognition_ros.detection.pyramid import pyramid_for
+from face_recognition_ros.detection.sampling import Sampler
 from face_recognition_ros.errors import ModelError
 from face_recognition_ros.models import ModelFile, find_model, load_model_file
 from face_recognition_ros.runtime import FALLBACK, BackendChoice, InferenceSession, create_session
@@ -44,6 +46,7 @@ class MtcnnDetector:
     """FaceDetector on three ONNX networks."""
 
     name = "mtcnn"
+    sampler: type[Sampler] = SummedAreaTable
 
     def __init__(self, options: DetectorOptions) -> None:
         """Load the networks; raises ModelError where one is missing or damaged, BackendError as create_session does."""
@@ -62,7 +65,7 @@ class MtcnnDetector:
                 )
         self._pnet, self._rnet, self._onet = (session for session, _ in sessions)
         self._choices = [choice for _, choice in sessions]
-        self._table, self._near = SummedAreaTable(), SummedAreaTable()
+        self._frame, self._part = self.sampler(), self.sampler()
         self._logits = [math.log(threshold / (1 - threshold)) for threshold in options.thresholds]
 
     @property
@@ -72,7 +75,7 @@ class MtcnnDetector:
 
     def detect(self, frame: ByteArray) -> list[Detection]:
         check_frame(frame)
-        self._table.fill(frame)
+        self._frame.fill(frame)
         return self._choose(*self._decide(*self._refine(self._propose())))
 
     def refine(self, frame: ByteArray, boxes: FloatArray) -> list[Detection]:
@@ -82,11 +85,11 @@ class MtcnnDetector:
         left, top, right, bottom = frame_part(boxes, frame.shape[1], frame.shape[0])
         if right <= left or bottom <= top:
             return []
-        self._near.fill(frame[top:bottom, left:right])
+        self._part.fill(frame[top:bottom, left:right])
         corner = np.array([left, top], np.float32)
         corners = np.tile(corner, 2)
         boxes = boxes - corners
-        seen, answers = _ask(self._onet, self._near, boxes, ONET_SIDE)
+        seen, answers = _ask(self._onet, self._part, boxes, ONET_SIDE)
         return [
             Detection(face.box + corners, face.landmarks + corner, face.score)
             for face in self._choose(boxes[seen], answers)
@@ -94,10 +97,10 @@ class MtcnnDetector:
 
     def _propose(self) -> FloatArray:
         """First stage: P-Net over the pyramid; square candidate boxes (N, 4)."""
-        pyramid = pyramid_for(self._table.height, self._table.width, self._options.min_face_size)
+        pyramid = pyramid_for(self._frame.height, self._frame.width, self._options.min_face_size)
         if pyramid is None:
             return np.zeros((0, 4), np.float32)
-        (answers,) = self._pnet.run({"image": pyramid.draw(self._table)})[0]
+        (answers,) = self._pnet.run({"image": self._frame.canvas(pyramid)})[0]
         rows, columns = np.nonzero((answers[0] >= self._logits[0]) & (pyramid.level >= 0))
         level = pyramid.level[rows, columns]
         first = pyramid.origins[level]
@@ -112,7 +115,7 @@ class MtcnnDetector:
 
     def _refine(self, boxes: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Second stage: R-Net on all candidates; those that pass, (N, 4), without and with regression, and logits."""
-        seen, answers = _ask(self._rnet, self._table, boxes, RNET_SIDE)
+        seen, answers = _ask(self._rnet, self._frame, boxes, RNET_SIDE)
         passed = answers[:, 0] > self._logits[1]
         boxes, answers = boxes[seen[passed]], answers[passed]
         return boxes, regress(boxes, answers[:, 1:], inclusive=1), answers[:, 0]
@@ -120,7 +123,7 @@ class MtcnnDetector:
     def _decide(self, boxes: FloatArray, regressed: FloatArray, logits: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Third stage: O-Net on what is left; square boxes (N, 4) and its answers (N, 15)."""
         squares = make_square(regressed[suppress_non_maxima(boxes, logits, OVERLAP)])
-        seen, answers = _ask(self._onet, self._table, squares, ONET_SIDE)
+        seen, answers = _ask(self._onet, self._frame, squares, ONET_SIDE)
         return squares[seen], answers
 
     def _choose(self, boxes: FloatArray, answers: FloatArray) -> list[Detection]:
@@ -142,6 +145,7 @@ class FastMtcnnDetector(MtcnnDetector):
     """
 
     name = "mtcnn_fast"
+    sampler = MipMap
 
     def _propose_from(self, boxes: FloatArray, regressed: FloatArray, logits: FloatArray) -> FloatArray:
         weights = probabilities(logits)
@@ -152,14 +156,14 @@ class FastMtcnnDetector(MtcnnDetector):
         weights = probabilities(logits)
         group = group_overlapping(regressed, weights, OVERLAP)
         squares = make_square(group_means(regressed, weights, group))
-        seen, answers = _ask(self._onet, self._table, squares, ONET_SIDE)
+        seen, answers = _ask(self._onet, self._frame, squares, ONET_SIDE)
         doubtful = np.bincount(group) > 1  # the mean of a single one is itself
         doubtful[seen[answers[:, 0] > self._logits[2]]] = False
         if not doubtful.any():
             return squares[seen], answers
         left = suppress_non_maxima(boxes, logits, OVERLAP)
         again = make_square(regressed[left[doubtful[group[left]]]])
-        seen_again, more = _ask(self._onet, self._table, again, ONET_SIDE)
+        seen_again, more = _ask(self._onet, self._frame, again, ONET_SIDE)
         return np.concatenate((squares[seen], again[seen_again])), np.concatenate((answers, more))
 
 
@@ -178,16 +182,16 @@ def frame_part(boxes: FloatArray, width: int, height: int) -> tuple[int, int, in
 
 
 def _ask(
-    network: InferenceSession, table: SummedAreaTable, boxes: FloatArray, side: int
+    network: InferenceSession, frame: Sampler, boxes: FloatArray, side: int
 ) -> tuple[npt.NDArray[np.intp], FloatArray]:
     """Which of the boxes (N, 4) show some of the frame, (M,), and the network's answers (M, ...) to their crops."""
-    ranges = pixel_ranges(boxes, table.width, table.height)
+    ranges = pixel_ranges(boxes, frame.width, frame.height)
     inside = np.flatnonzero((ranges[:, 2:] > ranges[:, :2]).all(axis=1))
     inside = inside[np.argsort(ranges[inside, 0], kind="stable")]  # neighbours find what they share in the cache
     ranges = ranges[inside]
     step = PIXELS_PER_CALL // side**2
     answers = [
-        network.run({"image": table.means(Cells.of_crops(ranges[start : start + step], side, side, table.width))})[0]
+        network.run({"image": frame.crops(ranges[start : start + step], side)})[0]
         for start in range(0, max(len(ranges), 1), step)
     ]
     return inside, np.concatenate(answers)

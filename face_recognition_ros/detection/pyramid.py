@@ -8,7 +8,6 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from face_recognition_ros.detection.area_sampling import Cells, SummedAreaTable
 from face_recognition_ros.types import FloatArray
 
 FACTOR = 0.709
@@ -30,16 +29,29 @@ def pyramid_scales(height: int, width: int, min_face_size: float) -> list[float]
     return scales
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a level lies on the canvas, in its pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Its rows and columns."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Pyramid:
     """The plan of a canvas for frames of one size."""
 
-    cells: Cells
-    """(1, rows, columns): where the canvas' pixels come from."""
-    weights: FloatArray
-    """(1, rows, columns, 4): those of the cells, for each channel; 0 where the canvas shows no level."""
-    blank: FloatArray
-    """(1, rows, columns): 255 where the canvas shows no level, else 0."""
+    shape: tuple[int, int]
+    """Rows and columns of the canvas."""
+    places: tuple[Place, ...]
+    """Of the levels, the largest first; none touches another, and the rest is blank."""
     level: npt.NDArray[np.int8]
     """(R, C): the level in which P-Net's window lies for each of its answers; -1 where it does not lie in one."""
     scales: FloatArray
@@ -47,40 +59,33 @@ class Pyramid:
     origins: npt.NDArray[np.intp]
     """(L, 2): row and column of the answer for each level's first window."""
 
+    @property
+    def blank(self) -> FloatArray:
+        """(rows, columns): 255 where the canvas shows no level, else 0."""
+        blank = np.full(self.shape, 255, np.float32)
+        for place in self.places:
+            blank[place.slices] = 0
+        return blank
+
     @classmethod
     def of(cls, height: int, width: int, scales: Sequence[float]) -> Self:
         """The plan for frames of that size and a pyramid of one or more levels."""
         sizes = [(int(height * scale + 1), int(width * scale + 1)) for scale in scales]
         # P-Net's maxima over two by two pixels begin at each level's corner, and see blanks behind an odd last pixel.
         room = [(rows + rows % 2, columns + columns % 2) for rows, columns in sizes]
-        places = _pack(room)
-        rows, columns = np.max(np.add(places, room), axis=0)
-        corners = np.zeros((4, 1, rows, columns), np.int64)
-        weights = np.zeros((1, rows, columns), np.float32)
+        corners = _pack(room)
+        rows, columns = (int(side) for side in np.max(np.add(corners, room), axis=0))
         level = np.full((rows // STRIDE - REACH, columns // STRIDE - REACH), -1, np.int8)
-        frame = np.array([[0, 0, width, height]])
-        for index, (size, (top, left), spaces) in enumerate(zip(sizes, places, room, strict=True)):
-            cells = Cells.of_crops(frame, *size, width)
-            here = np.s_[..., top : top + size[0], left : left + size[1]]
-            corners[here], weights[here] = cells.corners, cells.weights
+        for index, ((top, left), spaces) in enumerate(zip(corners, room, strict=True)):
             bottom, right = top + spaces[0], left + spaces[1]
             level[top // STRIDE : bottom // STRIDE - REACH, left // STRIDE : right // STRIDE - REACH] = index
-        blank = np.where(weights == 0, 255, 0).astype(np.float32)
         return cls(
-            Cells(corners, weights),
-            np.repeat(weights[..., None], 4, axis=3),
-            blank,
+            (rows, columns),
+            tuple(Place(*corner, *size) for corner, size in zip(corners, sizes, strict=True)),
             level,
             np.array(scales, np.float32),
-            np.array(places) // STRIDE,
+            np.array(corners) // STRIDE,
         )
-
-    def draw(self, table: SummedAreaTable) -> FloatArray:
-        """The canvas of a frame, (1, rows, columns, 4) float32: blue, green, red, 0 to 255, and `blank`."""
-        canvas = table.sums(self.cells)
-        canvas *= self.weights
-        canvas[..., 3] = self.blank
-        return canvas
 
 
 @lru_cache(maxsize=4)
