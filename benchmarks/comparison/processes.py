@@ -1,4 +1,4 @@
-"""Runs contenders as processes of their own and asks them for frames in turn."""
+"""Runs contenders as processes of their own, which take turns at the frames."""
 
 import contextlib
 import json
@@ -18,6 +18,9 @@ PATIENCE = 300.0
 LONGEST_SPIN = 0.5
 """Seconds for which it is waited at most until a contender's threads sleep; OpenMP's may spin for 0.2."""
 CHECKS_AT_REST = 3
+TURN = 5
+"""Frames that one contender answers before the next has its turn: a camera's follow each other as well, and only the
+first of them finds a processor's caches full of another program's memory."""
 LOG_LINES = 3
 """Of a lost contender's log that are quoted."""
 
@@ -160,24 +163,25 @@ class Field:
     def turns(
         self, frames: Sequence[Path], stamps: Sequence[float], names: Sequence[str]
     ) -> Iterator[tuple[int, str, Answer]]:
-        """Each frame to each of them in turn: index of the frame, name, answer. Another one begins each time.
+        """All frames to each of them, TURN in succession: index of the frame, name, answer.
 
-        A turn begins when the threads of the one before have come to rest. Who is lost is left out from then on.
+        Another one begins each time. A turn begins when the threads of the one before have come to rest. Who is lost is
+        left out from then on.
         """
-        for index, (frame, stamp) in enumerate(zip(frames, stamps, strict=True)):
-            first = index % max(len(names), 1)
+        numbered = list(enumerate(zip(frames, stamps, strict=True)))
+        for turn, start in enumerate(range(0, len(numbered), TURN)):
+            first = turn % max(len(names), 1)
             for name in [*names[first:], *names[:first]]:
                 if name not in self.running:
                     continue
                 try:
-                    answer = self.running[name].ask(frame, stamp)
+                    for index, (frame, stamp) in numbered[start : start + TURN]:
+                        yield index, name, self.running[name].ask(frame, stamp)
                     self.running[name].await_rest()
                 except ContenderLostError as error:
                     print(f"{name} is out: {error}", file=sys.stderr)
                     self.lost[name] = str(error)
                     del self.running[name]
-                else:
-                    yield index, name, answer
 
     def __enter__(self) -> Self:
         return self

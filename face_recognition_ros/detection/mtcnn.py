@@ -38,6 +38,8 @@ RNET_SIDE, ONET_SIDE = 24, 48
 """Of the crops that they take, in pixels."""
 OVERLAP = 0.7
 """Of boxes of one face, at least."""
+GRID = 32
+"""Pixels to a multiple of which a part of a frame is cut, so that it can be halved."""
 PIXELS_PER_CALL = 18_432
 """32 crops for R-Net, 8 for O-Net: what they make of more does not fit a processor's cache, and takes longer."""
 
@@ -176,8 +178,8 @@ def frame_part(boxes: FloatArray, width: int, height: int) -> tuple[int, int, in
     """Left, top, right, bottom of the part of a frame that boxes (N, 4) reach, or a little more; empty for none."""
     if not len(boxes):
         return 0, 0, 0, 0
-    left, top = np.floor(boxes[:, :2].min(axis=0)).astype(int) - 2
-    right, bottom = np.ceil(boxes[:, 2:].max(axis=0)).astype(int) + 2
+    left, top = np.floor((boxes[:, :2].min(axis=0) - 2) / GRID).astype(int) * GRID
+    right, bottom = np.ceil((boxes[:, 2:].max(axis=0) + 2) / GRID).astype(int) * GRID
     return max(left, 0), max(top, 0), min(right, width), min(bottom, height)
 
 

@@ -39,10 +39,13 @@ def test_an_answer_has_time_faces_and_memory(tmp_path: Path, frame: Path) -> Non
     assert "chatter" in (tmp_path / "log").read_text()
 
 
-def test_turns_are_interleaved_and_begin_with_another_each_time(tmp_path: Path, frame: Path) -> None:
+def test_turns_are_of_several_frames_and_begin_with_another_each_time(
+    tmp_path: Path, frame: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "TURN", 2)
     with Field([entry("a"), entry("b")], tmp_path, threads=1) as field:
         turns = [(index, name) for index, name, _ in field.turns([frame] * 3, [0.0, 0.1, 0.2], ["a", "b"])]
-    assert turns == [(0, "a"), (0, "b"), (1, "b"), (1, "a"), (2, "a"), (2, "b")]
+    assert turns == [(0, "a"), (1, "a"), (0, "b"), (1, "b"), (2, "b"), (2, "a")]
 
 
 def test_a_turn_waits_until_the_threads_of_the_one_before_sleep(

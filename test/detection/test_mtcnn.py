@@ -62,7 +62,7 @@ def test_the_fast_one_finds_the_same_with_fewer_candidates(
         (found[name],) = create_detector(name, OPTIONS).detect(frame)
     first, fast = found["mtcnn"], found["mtcnn_fast"]
     between_eyes = np.linalg.norm(first.landmarks[0] - first.landmarks[1])
-    assert np.linalg.norm(first.landmarks - fast.landmarks, axis=1).mean() < 0.06 * between_eyes
+    assert np.linalg.norm(first.landmarks - fast.landmarks, axis=1).mean() < 0.08 * between_eyes
     assert intersection_over_union(first.box[None], fast.box[None])[0, 0] > 0.7
     (rnet, onet), (rnet_fast, onet_fast) = candidates.values()
     assert rnet_fast < rnet

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from face_recognition_ros.detection.area_sampling import Cells, SummedAreaTable
+from face_recognition_ros.detection.area_sampling import SummedAreaTable
+from face_recognition_ros.detection.mip_sampling import MipMap
 from face_recognition_ros.detection.pyramid import Pyramid, pyramid_for, pyramid_scales
+from face_recognition_ros.detection.sampling import Sampler
 from face_recognition_ros.models import find_model
 from face_recognition_ros.runtime import create_session
 from face_recognition_ros.types import ByteArray
@@ -12,10 +14,14 @@ from face_recognition_ros.types import ByteArray
 SIZES = [(480, 640), (640, 480), (123, 457), (40, 40), (720, 1280)]
 
 
-def table_of(frame: ByteArray) -> SummedAreaTable:
-    table = SummedAreaTable()
-    table.fill(frame)
-    return table
+@pytest.fixture(params=[SummedAreaTable, MipMap])
+def sampler(request: pytest.FixtureRequest) -> Sampler:
+    taken: Sampler = request.param()
+    return taken
+
+
+def noise(size: tuple[int, int]) -> ByteArray:
+    return np.random.default_rng(2).integers(0, 256, (*size, 3), np.uint8)
 
 
 def test_scales() -> None:
@@ -26,37 +32,58 @@ def test_scales() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_every_level_is_drawn_once(size: tuple[int, int]) -> None:
+def test_every_level_is_drawn_once(size: tuple[int, int], sampler: Sampler) -> None:
     height, width = size
-    frame = np.random.default_rng(2).integers(0, 256, (height, width, 3), np.uint8)
-    table = table_of(frame)
     pyramid = pyramid_for(height, width, 40.0)
     assert pyramid is not None
-    canvas = pyramid.draw(table)[0].copy()
-    shown = np.zeros(canvas.shape[:2], int)
-    for scale, (row, column) in zip(pyramid.scales.astype(float), 2 * pyramid.origins, strict=True):
-        rows, columns = int(height * scale + 1), int(width * scale + 1)
-        here = np.s_[row : row + rows, column : column + columns]
-        shown[here] += 1
-        level = table.means(Cells.of_crops(np.array([[0, 0, width, height]]), rows, columns, width))[0]
-        np.testing.assert_allclose(canvas[here][..., :3], level, rtol=1e-6)
+    shown = np.zeros(pyramid.shape, int)
+    for frame in (noise(size)[::-1], noise(size)):
+        sampler.fill(frame)
+        canvas = sampler.canvas(pyramid)[0].copy()
+    for scale, place, origin in zip(pyramid.scales.astype(float), pyramid.places, pyramid.origins, strict=True):
+        assert (place.height, place.width) == (int(height * scale + 1), int(width * scale + 1))
+        assert (place.top, place.left) == tuple(2 * origin)
+        shown[place.slices] += 1
+        alone = Pyramid.of(height, width, [scale])
+        np.testing.assert_array_equal(
+            canvas[place.slices], sampler.canvas(alone)[0][: place.height, : place.width], strict=True
+        )
     assert shown.max() == 1
     np.testing.assert_array_equal(canvas[..., 3], np.where(shown, 0, 255))
     assert shown.mean() > 0.85 or min(size) < 200, "little of the canvas is wasted"
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_p_net_sees_each_level_as_if_it_were_alone(size: tuple[int, int]) -> None:
+def test_a_level_shows_the_frame_from_corner_to_corner(size: tuple[int, int], sampler: Sampler) -> None:
+    height, width = size
+    across = np.broadcast_to(np.linspace(0, 255, width), size)
+    down = np.broadcast_to(np.linspace(0, 255, height)[:, None], size)
+    sampler.fill(np.stack((across, down, np.full(size, 255)), axis=-1).astype(np.uint8))
+    pyramid = pyramid_for(height, width, 40.0)
+    assert pyramid is not None
+    canvas = sampler.canvas(pyramid)[0]
+    for place in pyramid.places:
+        level = canvas[place.slices]
+        columns, rows = ((np.arange(count) + 0.5) / count * 255 for count in (place.width, place.height))
+        # as whole numbers, and, of exact areas, cells of whole pixels
+        np.testing.assert_allclose(level[..., 0], np.broadcast_to(columns, level.shape[:2]), atol=255 / width + 2)
+        np.testing.assert_allclose(
+            level[..., 1], np.broadcast_to(rows[:, None], level.shape[:2]), atol=255 / height + 2
+        )
+        np.testing.assert_allclose(level[..., 2], 255, rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_p_net_sees_each_level_as_if_it_were_alone(size: tuple[int, int], sampler: Sampler) -> None:
     session, _ = create_session(find_model("mtcnn_pnet").path)
-    frame = np.random.default_rng(3).integers(0, 256, (*size, 3), np.uint8)
-    table = table_of(frame)
+    sampler.fill(noise(size))
     together = pyramid_for(*size, 40.0)
     assert together is not None
-    answers = session.run({"image": together.draw(table)})[0][0]
+    answers = session.run({"image": sampler.canvas(together)})[0][0]
     assert answers.shape[1:] == together.level.shape
     for index, scale in enumerate(pyramid_scales(*size, 40.0)):
         alone = Pyramid.of(*size, [scale])
-        expected = session.run({"image": alone.draw(table)})[0][0]
+        expected = session.run({"image": sampler.canvas(alone)})[0][0]
         windows = np.argwhere(together.level == index)
         # of an odd number of pixels P-Net takes the maximum over the last one alone
         rows, columns = ((int(side * scale + 1) - 1) // 2 - 4 for side in size)
