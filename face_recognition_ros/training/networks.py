@@ -72,15 +72,37 @@ class EfficientNetEmbedder(Embedder):
 
     def __init__(self, embedding_size: int | None = 64) -> None:
         super().__init__()
-        self.backbone = timm.create_model("efficientnet_b0", pretrained=False, num_classes=0, global_pool="")
+        self.backbone = self.create_backbone()
         self.pooling = LearnedPooling(self.backbone.num_features, side=-(-CROP_SIZE // 32))
         self.norm = nn.BatchNorm1d(self.backbone.num_features)
         self.add_head(self.backbone.num_features, embedding_size)
+
+    @staticmethod
+    def create_backbone() -> nn.Module:
+        """With random weights; gives maps of features."""
+        backbone: nn.Module = timm.create_model("efficientnet_b0", pretrained=False, num_classes=0, global_pool="")
+        return backbone
 
     def features(self, faces: Tensor) -> Tensor:
         """Faces -> (N, 1280)."""
         normed: Tensor = self.norm(self.pooling(self.backbone((faces - 127.5) / 128)))
         return normed
+
+
+class EfficientNetLiteEmbedder(EfficientNetEmbedder):
+    """EfficientNet-B0 without squeeze-and-excitation and with ReLU, which runtimes compute within the convolution.
+
+    The lite variant of its authors' (R. Liu, "Higher accuracy on vision models with EfficientNet-Lite", 2020), which is
+    made for 8 bits, too; their ReLU6 is a ReLU here.
+    """
+
+    @staticmethod
+    def create_backbone() -> nn.Module:
+        """As above."""
+        backbone: nn.Module = timm.create_model(
+            "efficientnet_lite0", pretrained=False, num_classes=0, global_pool="", act_layer=nn.ReLU
+        )
+        return backbone
 
 
 class SEResNet50Embedder(Embedder):
@@ -188,6 +210,7 @@ class WeightedL1(nn.Module):
 
 NETWORKS: dict[str, Callable[..., Embedder]] = {
     "efficientnet_b0": EfficientNetEmbedder,
+    "efficientnet_lite0": EfficientNetLiteEmbedder,
     "koch": KochEmbedder,
     "se_resnet50": SEResNet50Embedder,
 }

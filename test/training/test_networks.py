@@ -32,7 +32,12 @@ def test_pooling_starts_as_the_average_whatever_the_map() -> None:
 
 @pytest.mark.parametrize(
     ("name", "size", "num_features"),
-    [("efficientnet_b0", 64, 1280), ("efficientnet_b0", 128, 1280), ("se_resnet50", 64, 2048)],
+    [
+        ("efficientnet_b0", 64, 1280),
+        ("efficientnet_b0", 128, 1280),
+        ("efficientnet_lite0", 64, 1280),
+        ("se_resnet50", 64, 2048),
+    ],
 )
 def test_network_gives_unit_vectors_of_the_size_asked_for(name: str, size: int, num_features: int) -> None:
     network = create_network(name, size).eval()
@@ -46,7 +51,7 @@ def test_network_gives_unit_vectors_of_the_size_asked_for(name: str, size: int, 
     assert torch.allclose(vectors, nn.functional.normalize(network.head(features)), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["efficientnet_b0", "se_resnet50"])
+@pytest.mark.parametrize("name", ["efficientnet_b0", "efficientnet_lite0", "se_resnet50"])
 def test_without_embedding_layer_the_features_are_the_embedding(name: str) -> None:
     network = create_network(name, None).eval()
     assert network.embedding_size == network.num_features
@@ -54,14 +59,15 @@ def test_without_embedding_layer_the_features_are_the_embedding(name: str) -> No
     assert not any(key.startswith("head") for key in network.state_dict())
 
 
-def test_the_default_network_keeps_the_names_of_released_checkpoints() -> None:
-    names = create_network("efficientnet_b0", 64).state_dict()
+@pytest.mark.parametrize("name", ["efficientnet_b0", "efficientnet_lite0"])
+def test_the_released_networks_keep_the_names_of_their_checkpoints(name: str) -> None:
+    names = create_network(name, 64).state_dict()
     assert {name.split(".")[0] for name in names} == {"backbone", "pooling", "norm", "head"}
     assert {"pooling.weight", "norm.running_mean", "head.weight", "head.bias"} <= names.keys()
 
 
 def test_unknown_networks_and_options_are_answered_with_a_sentence() -> None:
-    with pytest.raises(ValueError, match="choose one of efficientnet_b0, koch, se_resnet50"):
+    with pytest.raises(ValueError, match="choose one of efficientnet_b0, efficientnet_lite0, koch, se_resnet50"):
         create_network("vgg", 64)
     with pytest.raises(ValueError, match="network efficientnet_b0 has no option 'width'; it has none"):
         create_network("efficientnet_b0", 64, width=2)
@@ -166,6 +172,16 @@ def test_a_bare_backbone_fits_and_an_average_is_preferred(tmp_path: Path) -> Non
     report = load_initial_weights(network, tmp_path / "run.pt")
     assert torch.equal(network.head.weight, source.head.weight)
     assert report.missing == ()
+
+
+def test_the_lite_variant_takes_what_it_has_of_the_full_network(tmp_path: Path) -> None:
+    torch.save(create_network("efficientnet_b0", 64).state_dict(), tmp_path / "full.pt")
+    lite = create_network("efficientnet_lite0", 64)
+    report = load_initial_weights(lite, tmp_path / "full.pt")
+    assert report.missing == ()
+    assert report.unused
+    assert all(".se." in name for name in report.unused)
+    assert not any(isinstance(layer, nn.SiLU | nn.Sigmoid) for layer in lite.modules())
 
 
 def test_a_head_of_another_size_stays_random(tmp_path: Path) -> None:
