@@ -11,6 +11,9 @@ CONTENDERS = Path(__file__).resolve().parent.parent / "contenders"
 EVERY_FRAME: dict[str, Any] = {"detection_interval": 1, "embedding_interval": 0.0}
 """Settings of ours for detection and embedding in every frame; by default it remembers, which is the video mode."""
 
+EIGHT_BITS = "ours_int8"
+"""The one of ours whose embedding network does not compute in 32-bit floats, as all others do."""
+
 
 def entries(peers: Path, models: Path | None, yunet: Path | None, threads: int, templates: int) -> list[Entry]:
     """All of them, ours first.
@@ -31,6 +34,7 @@ def entries(peers: Path, models: Path | None, yunet: Path | None, threads: int, 
     found = [
         ours("ours", "ours, ONNX Runtime", **EVERY_FRAME),
         ours("ours_mtcnn", "ours, mtcnn detector, ONNX Runtime", **EVERY_FRAME, detector="mtcnn"),
+        ours(EIGHT_BITS, "ours, in 8 bits, ONNX Runtime", **EVERY_FRAME, embedding_model="face_embedding_int8"),
         ours("ours_openvino", "ours, OpenVINO", **EVERY_FRAME, backend="openvino"),
         ours("ours_video", "ours in video mode, ONNX Runtime", "video"),
         ours("ours_video_openvino", "ours in video mode, OpenVINO", "video", backend="openvino"),
