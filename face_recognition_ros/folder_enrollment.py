@@ -81,12 +81,22 @@ def only_good_face(recognizer: Recognizer, picture: ByteArray) -> tuple[FaceView
 
     Raises EnrollmentError for no face, several, or too poor a one.
     """
+    view = only_face(recognizer, picture)
+    if view.embedding is None or not view.quality.usable_for_enrollment:
+        raise too_poor(view)
+    return view, view.embedding
+
+
+def only_face(recognizer: Recognizer, picture: ByteArray) -> FaceView:
+    """The one face in a picture, (H, W, 3) uint8 BGR, however good; raises EnrollmentError for no face, and several."""
     views = recognizer.view(picture)
     if len(views) != 1:
         shown = "no face" if not views else f"{len(views)} faces"
         failure = EnrollmentFailure.SEVERAL_FACES if views else EnrollmentFailure.NO_FACE
         raise EnrollmentError(f"the picture shows {shown}; it must show exactly one", failure)
-    view = views[0]
-    if view.embedding is None or not view.quality.usable_for_enrollment:
-        raise EnrollmentError("; ".join(view.quality.complaints) or TOO_POOR, EnrollmentFailure.QUALITY)
-    return view, view.embedding
+    return views[0]
+
+
+def too_poor(view: FaceView) -> EnrollmentError:
+    """Says what is wrong with a face, and what would be right."""
+    return EnrollmentError("; ".join(view.quality.complaints) or TOO_POOR, EnrollmentFailure.QUALITY)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from face_recognition_ros.errors import FaceRecognitionError, ImageError
-from face_recognition_ros.folder_enrollment import Rejection, only_good_face
+from face_recognition_ros.folder_enrollment import Rejection, only_face, too_poor
 from face_recognition_ros.pictures import PersonPictures, people_in, read_picture
 from face_recognition_ros.recognizer import Recognizer
 
@@ -66,7 +66,7 @@ def cast_from(folder: Path) -> list[Person]:
 
 
 def first_portrait(person: Person, recognizer: Recognizer) -> tuple[Portrait | None, tuple[Rejection, ...]]:
-    """The first of somebody's pictures that shows one face, good enough to be learned, and why not those before it."""
+    """The first of somebody's pictures that shows one face, good enough, and why not those before it."""
     rejections: list[Rejection] = []
     for path in person.pictures.paths:
         try:
@@ -77,8 +77,14 @@ def first_portrait(person: Person, recognizer: Recognizer) -> tuple[Portrait | N
 
 
 def portrait(person: Person, path: Path, recognizer: Recognizer) -> Portrait:
-    """One picture with the place of its face; raises as only_good_face where it could not be learned from."""
-    view, _ = only_good_face(recognizer, read_picture(path))
+    """One picture with the place of its face, good enough to be learned from, or, of a stranger, to be compared.
+
+    Raises EnrollmentError for no face, several, or too poor a one.
+    """
+    view = only_face(recognizer, read_picture(path))
+    quality = view.quality
+    if not (quality.usable_for_enrollment if person.enrolled else quality.usable_for_matching):
+        raise too_poor(view)
     left, top, right, bottom = (float(value) for value in view.detection.box)
     return Portrait(person.pictures.name, str(path), (left, top, right, bottom), person.enrolled)
 

@@ -2,7 +2,7 @@
 
 L. Williams, "Pyramidal Parametrics", SIGGRAPH 1983. The frame is halved again and again; each crop is read bilinearly
 off the copy that has nearest to as many pixels. That takes half the time of the averages over exact areas that
-facenet-pytorch's results are made of (area_sampling.py), and a quarter of the memory.
+facenet-pytorch's results are made of (area_sampling.py), and a third of the memory.
 """
 
 from itertools import pairwise
