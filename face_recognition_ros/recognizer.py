@@ -51,8 +51,9 @@ class Track(Protocol):
     def quality(self) -> Quality:
         """Of the latest look at it."""
 
-    pattern: FloatArray | None
-    """What the face looked like from afar at the latest look; see face_pattern."""
+    @property
+    def pattern(self) -> FloatArray | None:
+        """What the face looked like from afar at the latest look; see face_pattern."""
 
     @property
     def is_doubtful(self) -> bool:
@@ -83,8 +84,9 @@ class Tracker(Protocol):
         embeddings: Sequence[FloatArray | None],
         qualities: Sequence[Quality],
         stamp: float,
+        patterns: Sequence[FloatArray],
     ) -> Sequence[Track]:
-        """The track of each detection, in their order; stamp in seconds."""
+        """The track of each detection, in their order; stamp in seconds, patterns as of face_pattern."""
 
     def reset(self) -> None:
         """Forgets all tracks; their ids are not used again."""
@@ -215,10 +217,8 @@ class Recognizer:
                 [view.embedding for view in views],
                 [view.quality for view in views],
                 glance.stamp,
+                glance.patterns,
             )
-        for track, view, pattern in zip(tracks, views, glance.patterns, strict=True):
-            if view.embedding is not None:
-                track.pattern = pattern
         with timed(timings, "matching"):
             judged = self._judge.decide_batch([Looks(*track.evidence(), track.holder) for track in tracks])
         decisions = [settled_name(decision, track) for track, decision in zip(tracks, judged.decisions, strict=True)]

@@ -10,6 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from face_recognition_ros.errors import SettingsError
 from face_recognition_ros.types import Detection, FloatArray, Quality
+from face_recognition_ros.video import ALIKE
 
 _Matrix = npt.NDArray[np.float64]
 
@@ -51,7 +52,8 @@ class TrackerOptions:
     contradiction_similarity: float = 0.2
     """Cosine of a look and a track's mean below which they are two people; take it from the model's statistics."""
     usual_similarity: float = 0.5
-    """Cosine of two looks at one person, from the network's statistics: taken for a pair that cannot be compared."""
+    """Cosine of two looks at one person, from the network's statistics: taken for a pair that cannot be compared, and
+    wanted of a look at a face that from afar, too, looks unlike the track's."""
     max_looks: int = 20
     """How many good looks a track keeps: the latest."""
 
@@ -115,9 +117,11 @@ class Track:
             self.velocity = self.velocity + (moved - self.velocity) * elapsed / (elapsed + VELOCITY_TIME)
         self.box, self.last_seen = box, stamp
 
-    def look(self, embedding: FloatArray, quality: Quality, options: TrackerOptions) -> None:
+    def look(
+        self, embedding: FloatArray, quality: Quality, pattern: FloatArray | None, options: TrackerOptions
+    ) -> None:
         """Take note of a look at where the track was just seen; a good one is kept."""
-        self.quality, self.looked_at = quality, self.last_seen
+        self.quality, self.pattern, self.looked_at = quality, pattern, self.last_seen
         if not quality.usable_for_matching:
             return
         is_odd = self.mean_embedding is not None and float(self.mean_embedding @ embedding) < options.usual_similarity
@@ -168,7 +172,8 @@ class FaceTracker:
 
     Assignment is optimal over a cost of place (overlap and centre distance to a constant-velocity prediction) and
     appearance (cosine to the track's mean embedding). A look that contradicts a track is never given to it, not even a
-    poor one: the face would wear the name of whoever is beside it until the next good look.
+    poor one: the face would wear the name of whoever is beside it until the next good look. Where the face looks unlike
+    the track's from afar, too, a look contradicts sooner: nobody changes so much from one moment to the next.
     Knowing people again after a long absence is the gallery's task.
     """
 
@@ -231,6 +236,7 @@ class FaceTracker:
         embeddings: Sequence[FloatArray | None],
         qualities: Sequence[Quality],
         stamp: float,
+        patterns: Sequence[FloatArray] = (),
     ) -> list[Track]:
         """Take one frame's faces and return the track of each, in their order.
 
@@ -240,15 +246,20 @@ class FaceTracker:
             qualities: N; only looks usable for matching become a track's evidence.
             stamp: seconds, the frame's own time, not the wall clock's. A stamp that is a little older than the last
                 is taken for the same time; one that is older by more than max_age resets the tracker.
+            patterns: N, what each face looks like from afar (see video.face_pattern), or none at all.
 
         Raises:
-            ValueError: the three sequences differ in length, or the stamp is not finite.
+            ValueError: the sequences differ in length, or the stamp is not finite.
             RuntimeError: the tracker has a successor.
         """
         if self._has_successor:
             raise RuntimeError("the tracker was given up; its successor takes the frames")
-        if not len(detections) == len(embeddings) == len(qualities) or not np.isfinite(stamp):
-            lengths = f"{len(detections)} detections, {len(embeddings)} embeddings, {len(qualities)} qualities"
+        views: Sequence[FloatArray | None] = patterns or [None] * len(detections)
+        if not len(detections) == len(embeddings) == len(qualities) == len(views) or not np.isfinite(stamp):
+            lengths = (
+                f"{len(detections)} detections, {len(embeddings)} embeddings, {len(qualities)} qualities, "
+                f"{len(views)} patterns"
+            )
             raise ValueError(f"each face needs one of each, and a finite stamp; got {lengths} at {stamp}")
         if stamp < self._now - self._options.max_age:
             self.reset()
@@ -256,12 +267,12 @@ class FaceTracker:
         self._tracks = [track for track in self._tracks if now - track.last_seen <= self._options.max_age]
 
         boxes = np.array([d.box for d in detections], np.float64).reshape(-1, 4)
-        taken = self._assign(boxes, embeddings, now)
+        taken = self._assign(boxes, embeddings, views, now)
         seen = [taken[i] if i in taken else self._start(boxes[i], now) for i in range(len(detections))]
-        for track, box, look, quality in zip(seen, boxes, embeddings, qualities, strict=True):
+        for track, box, look, quality, view in zip(seen, boxes, embeddings, qualities, views, strict=True):
             track.see(box, now)
             if look is not None:
-                track.look(look, quality, self._options)
+                track.look(look, quality, view, self._options)
         return seen
 
     def _start(self, box: _Matrix, stamp: float) -> Track:
@@ -269,7 +280,9 @@ class FaceTracker:
         self._tracks.append(track)
         return track
 
-    def _assign(self, boxes: _Matrix, looks: Sequence[FloatArray | None], now: float) -> dict[int, Track]:
+    def _assign(
+        self, boxes: _Matrix, looks: Sequence[FloatArray | None], views: Sequence[FloatArray | None], now: float
+    ) -> dict[int, Track]:
         """The track of each detection that continues one, by the detection's index."""
         if not self._tracks or not len(boxes):
             return {}
@@ -277,11 +290,13 @@ class FaceTracker:
         unseen = np.array([[now - track.last_seen] for track in self._tracks])
         cosines = _cosines([track.mean_embedding for track in self._tracks], looks)
         compared = np.isfinite(cosines)
+        unlike = _cosines([track.pattern for track in self._tracks], views) < ALIKE
         reach = np.minimum(REACH + REACH_PER_SECOND * unseen, np.where(compared, MAX_REACH, MAX_BLIND_REACH))
         distance, size_ratio, overlap = _geometry(predicted, boxes)
-        appearance = np.clip(1 - np.where(compared, cosines, self._options.usual_similarity), 0, 1)
+        usual, least = self._options.usual_similarity, self._options.contradiction_similarity
+        appearance = np.clip(1 - np.where(compared, cosines, usual), 0, 1)
         cost = (1 - overlap) / 2 + distance / reach / 2 + appearance
-        contradicts = compared & (cosines < self._options.contradiction_similarity)
+        contradicts = compared & (cosines < np.where(unlike, max(usual, least), least))
         allowed = (distance <= reach) & (size_ratio <= MAX_SIZE_RATIO) & ~contradicts
         rows, columns = linear_sum_assignment(np.where(allowed, cost, FORBIDDEN_COST))
         return {int(c): self._tracks[r] for r, c in zip(rows, columns, strict=True) if allowed[r, c]}
@@ -304,6 +319,6 @@ def _geometry(tracks: _Matrix, boxes: _Matrix) -> tuple[_Matrix, _Matrix, _Matri
     return 2 * distance / (np.sqrt(areas) + np.sqrt(box_areas)), size_ratio, overlap
 
 
-def _cosines(means: Sequence[FloatArray | None], looks: Sequence[FloatArray | None]) -> _Matrix:
-    """(T, N) cosine of each track's mean with each look; NaN where either is missing."""
-    return np.array([[np.nan if m is None or e is None else float(m @ e) for e in looks] for m in means])
+def _cosines(tracks: Sequence[FloatArray | None], faces: Sequence[FloatArray | None]) -> _Matrix:
+    """(T, N) cosine of each of the tracks' vectors with each of the faces'; NaN where either is missing."""
+    return np.array([[np.nan if m is None or e is None else float(m @ e) for e in faces] for m in tracks])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from face_recognition_ros.errors import SettingsError
 from face_recognition_ros.tracking import FaceTracker, Track, TrackerOptions
 from face_recognition_ros.types import Detection, FloatArray, Quality
+from face_recognition_ros.video import ALIKE
 
 GOOD = Quality(0.9, True, True)
 POOR = Quality(0.1, False, False)
@@ -158,6 +159,20 @@ def test_contradiction_similarity_is_the_line(similarity: float, expected: list[
     assert see(tracker, FRAME, (200, look(ANNA, similarity=similarity))) == expected
 
 
+@pytest.mark.parametrize(
+    ("similarity", "from_afar", "expected"),
+    [(0.4, 1.0, [1]), (0.4, ALIKE + 0.01, [1]), (0.4, ALIKE - 0.01, [2]), (0.6, ALIKE - 0.01, [1]), (0.4, None, [1])],
+)
+def test_who_looks_another_from_afar_needs_the_usual_similarity(
+    similarity: float, from_afar: float | None, expected: list[int]
+) -> None:
+    tracker = FaceTracker(TrackerOptions(usual_similarity=0.5, contradiction_similarity=0.2))
+    tracker.update([face(100)], [ANNA], [GOOD], 0.0, [BERT])
+    then = [] if from_afar is None else [look(BERT, 1, from_afar)]
+    tracks = tracker.update([face(101)], [look(ANNA, 1, similarity)], [GOOD], FRAME, then)
+    assert [track.id for track in tracks] == expected
+
+
 def test_without_an_embedding_no_one_takes_over_a_track_far_away() -> None:
     tracker = FaceTracker()
     see(tracker, 0, (200, ANNA))
@@ -275,6 +290,8 @@ def test_invariants_hold_for_any_sequence(sequence: list[list[tuple[float, Float
 def test_calls_that_do_not_fit_are_refused(arguments: tuple[list, list, list], stamp: float) -> None:
     with pytest.raises(ValueError, match="each face needs one of each"):
         FaceTracker().update(*arguments, stamp)
+    with pytest.raises(ValueError, match="1 patterns"):
+        FaceTracker().update([], [], [], 0.0, [ANNA])
 
 
 @pytest.mark.parametrize("wrong", [{"max_age": 0.0}, {"contradiction_similarity": 1.5}, {"max_looks": 0}])
