@@ -35,7 +35,7 @@ def test_embeddings_are_unit_vectors_of_the_size_described(assembly: Assembly, a
     vector = embedding(assembly, astronaut_bgr)
     assert vector.shape == (64,)
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
-    assert assembly.model_id.startswith("efficientnet_b0-64-")
+    assert assembly.model_id.startswith("efficientnet_lite0-64-")
 
 
 def test_the_same_person_resembles_herself_more_than_another(
