@@ -146,7 +146,8 @@ def recognizer_with(assembly: Assembly, memory: Memory, blind: bool = False) -> 
     settings = assembly.settings
     options = tracker_options(settings, assembly.calibration)
     if blind:
-        options = replace(options, contradiction_similarity=-1.0)  # no cosine is lower: nobody contradicts a track
+        # No cosine is lower: nobody contradicts a track, nor is anything odd.
+        options = replace(options, contradiction_similarity=-1.0, usual_similarity=-1.0)
     return Recognizer(
         RememberingDetector(build_detector(settings), memory),
         RememberingEmbedder(assembly.embedder, memory),
