@@ -321,4 +321,8 @@ def _geometry(tracks: _Matrix, boxes: _Matrix) -> tuple[_Matrix, _Matrix, _Matri
 
 def _cosines(tracks: Sequence[FloatArray | None], faces: Sequence[FloatArray | None]) -> _Matrix:
     """(T, N) cosine of each of the tracks' vectors with each of the faces'; NaN where either is missing."""
-    return np.array([[np.nan if m is None or e is None else float(m @ e) for e in faces] for m in tracks])
+    cosines = np.full((len(tracks), len(faces)), np.nan)
+    rows, columns = ([i for i, vector in enumerate(given) if vector is not None] for given in (tracks, faces))
+    if rows and columns:
+        cosines[np.ix_(rows, columns)] = np.array([tracks[i] for i in rows]) @ np.array([faces[i] for i in columns]).T
+    return cosines
