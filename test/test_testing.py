@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from face_recognition_msgs.msg import FaceIdentities, FaceIdentity
+from lifecycle_msgs.srv import GetState
+from rclpy.task import Future
 from rosbags.rosbag2 import StoragePlugin
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
@@ -353,3 +355,16 @@ def test_what_does_not_happen_is_named(client: NodeClient, tmp_path: Path, monke
     with pytest.raises(NodeTestError, match="waited 0 s in vain for enough identities"):
         client.identities(until=lambda seen: False, seconds=0.1)
     assert len(images) == 2
+
+
+def test_an_answer_that_is_lost_is_asked_for_again(client: NodeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(_: Any, response: Any) -> Any:
+        response.current_state.label = "active"
+        return response
+
+    client.node.create_service(GetState, "face_recognition/get_state", answer)
+    ask, lost = client._ask, [Future()]
+    monkeypatch.setattr(client, "_ask", lambda *question: lost.pop() if lost else ask(*question))
+    monkeypatch.setattr(node_client, "ASK_AGAIN", 0.1)
+    assert client.state() == "active"
+    assert not lost

@@ -32,6 +32,9 @@ from face_recognition_ros.types import ByteArray
 DEADLINE = 60.0
 """Seconds after which what was waited for counts as never happening: plenty, as the machine may be busy."""
 
+ASK_AGAIN = 5.0
+"""Seconds after which what may have been lost on the way, and can be said twice, is said again."""
+
 LAST_ANSWER = 5.0
 """Seconds after the end of a recording, without an answer, after which none is expected any more: images are sent best
 effort, so the last one may be lost."""
@@ -231,7 +234,7 @@ class NodeClient:
         stamp, end = stamp_of(message), time.monotonic() + DEADLINE
         while stamp not in self.answers:  # best effort may lose one, so it is published again
             self.publish(message)
-            again = min(end, time.monotonic() + 5.0)
+            again = min(end, time.monotonic() + ASK_AGAIN)
             while stamp not in self.answers and time.monotonic() < again:
                 self._require_running("an answer to an image")
                 self._executor.spin_once(timeout_sec=0.05)
@@ -243,17 +246,30 @@ class NodeClient:
 
     def call(self, kind: Any, name: str, **request: Any) -> Any:
         """The response of the node's service of that name."""
+        future = self._ask(kind, name, **request)
+        self.wait_until(future.done, f"an answer of {name}")
+        return future.result()
+
+    def _ask(self, kind: Any, name: str, **request: Any) -> Any:
+        """The future of that response."""
         if name not in self._clients:
             self._clients[name] = self.node.create_client(kind, f"face_recognition/{name}")
         client = self._clients[name]
         self.wait_until(client.service_is_ready, f"the service {name}")
-        future = client.call_async(kind.Request(**request))
-        self.wait_until(future.done, f"an answer of {name}")
-        return future.result()
+        return client.call_async(kind.Request(**request))
 
     def state(self) -> str:
         """Label of the node's lifecycle state."""
-        return str(self.call(GetState, "get_state").current_state.label)
+        end = time.monotonic() + DEADLINE
+        while True:  # an answer may be lost while both are still being introduced, so it is asked again
+            future, again = self._ask(GetState, "get_state"), min(end, time.monotonic() + ASK_AGAIN)
+            while not future.done() and time.monotonic() < again:
+                self._require_running("an answer of get_state")
+                self._executor.spin_once(timeout_sec=0.05)
+            if future.done():
+                return str(future.result().current_state.label)
+            if time.monotonic() > end:
+                raise NodeTestError(f"waited {DEADLINE:.0f} s in vain for an answer of get_state{self._log()}")
 
     def change_state(self, transition: str) -> bool:
         """Whether the transition was made: configure, activate, deactivate, cleanup or shutdown."""
