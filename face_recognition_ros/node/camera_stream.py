@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.callback_groups import CallbackGroup
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -36,8 +37,8 @@ class CameraStream:
         self._depth = DepthBuffer()
         self._subscriptions: list[Any] = []
 
-    def open(self, offer: Callable[[Any], None]) -> None:
-        """Opens the subscriptions; `offer` is called with each image, in the executor's thread."""
+    def open(self, offer: Callable[[Any], None], group: CallbackGroup) -> None:
+        """Opens the subscriptions; `offer` is called with each image, in the thread of the group."""
 
         def take(message: Any) -> None:
             self.statistics.image_arrived(time.monotonic())
@@ -48,7 +49,8 @@ class CameraStream:
             (CameraInfo, below(self._camera, "camera_info"), self._depth.set_camera_info),
             (self._kind, self.topic, take),
         ):
-            self._subscriptions.append(self._node.create_subscription(kind, topic, callback, NEWEST))
+            subscription = self._node.create_subscription(kind, topic, callback, NEWEST, callback_group=group)
+            self._subscriptions.append(subscription)
 
     def close(self) -> None:
         """Ends the subscriptions."""

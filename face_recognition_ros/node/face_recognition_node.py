@@ -18,6 +18,7 @@ from std_msgs.msg import Header
 from face_recognition_ros.assembly import Assembly, assemble, learner_options, matcher_options
 from face_recognition_ros.errors import FaceRecognitionError
 from face_recognition_ros.node.camera_stream import CameraStream
+from face_recognition_ros.node.camera_thread import CameraThread
 from face_recognition_ros.node.diagnostics import Facts, NodeReport, diagnostics_status, fallback
 from face_recognition_ros.node.enrollment_action import EnrollmentAction
 from face_recognition_ros.node.frame_pipeline import Received
@@ -69,8 +70,8 @@ class _Active:
 class FaceRecognitionNode(LifecycleNode):
     """Recognises faces in the images of one camera or several; see docs/ros_interface.md.
 
-    All callbacks run in the executor's thread, all networks in the inference thread, changes of the gallery in a
-    worker's.
+    The cameras' messages are taken in a thread of their own, all networks run in the inference thread, changes of the
+    gallery are made in a worker's, and all else is done in the executor's.
     """
 
     def __init__(self, **arguments: Any) -> None:
@@ -186,9 +187,12 @@ class FaceRecognitionNode(LifecycleNode):
         undo.callback(assembly.learner.reset)
         undo.callback(assembly.reset_tracks)
         undo.callback(inference.stop)
+        cameras = CameraThread(self)
         for number, stream in enumerate(streams):
             undo.callback(stream.close)
-            stream.open(partial(inference.offer, stream=number))
+            stream.open(partial(inference.offer, stream=number), cameras.group)
+        undo.callback(cameras.stop)
+        cameras.start()
         return _Active(streams, inference)
 
     # --- between the threads ------------------------------------------------------------------------------------------

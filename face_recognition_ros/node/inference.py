@@ -134,13 +134,12 @@ class InferenceThread:
             self._condition.notify()
 
     def offer(self, frame: Any, stream: int = 0) -> None:
-        """Takes the frame in place of the one of its stream that waits, if any."""
+        """Takes the frame in place of the one of its stream that waits, if any; drops it where the thread is to end."""
         with self._condition:
-            if self._stopping:
-                return
-            dropped = stream in self._frames
-            self._frames[stream] = frame
-            self._condition.notify()
+            dropped = self._stopping or stream in self._frames
+            if not self._stopping:
+                self._frames[stream] = frame
+                self._condition.notify()
         if dropped:
             self._on_drop(stream)
 

@@ -35,7 +35,8 @@ class Networks(Protocol):
 
 
 class Watchdog:
-    """Has the inference thread of one activation, and after a hang its successor. For the executor's thread only.
+    """Has the inference thread of one activation, and after a hang its successor. For the executor's thread only, but
+    for `offer`.
 
     A native call that hangs cannot be ended from outside: its thread, a daemon, is left behind with its networks. What
     it may still return is not used.
@@ -65,7 +66,7 @@ class Watchdog:
         self._load_if_failed()
 
     def offer(self, frame: Any, stream: int = 0) -> None:
-        """Takes the frame in place of the one of its stream that waits, if any."""
+        """Takes the frame in place of the one of its stream that waits, if any. Any thread may call it."""
         if self._given_up_for_good:
             self._statistics[stream].image_failed(time.monotonic(), self._verdict)
         else:

@@ -197,5 +197,6 @@ def test_too_many_jobs_are_refused_and_those_that_wait_at_the_end_are_told(bench
     assert bench.seen == ["frame"]
     with pytest.raises(FaceRecognitionError):
         bench.thread.submit(lambda: None).result()
-    bench.thread.offer("too late")
+    bench.thread.offer("too late", 7)
     assert bench.seen == ["frame"]
+    assert bench.dropped == [7]
