@@ -280,9 +280,9 @@ class Recognizer:
         self, detections: Sequence[Detection], patterns: Sequence[FloatArray], stamp: float, in_full: bool
     ) -> list[Track | None]:
         """The track of each face that needs not be looked at anew, as it is surely there and looks as it did."""
-        if in_full:
-            return [None] * len(detections)
         interval = self._video.embedding_interval
+        if in_full or not interval:
+            return [None] * len(detections)
         return [
             track if track and track.is_settled(stamp, interval) and alike(pattern, track.pattern) else None
             for track, pattern in zip(self._tracker.foresee(detections, stamp), patterns, strict=True)

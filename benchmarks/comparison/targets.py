@@ -1,9 +1,11 @@
 """What the package promises of its speed, and where a measurement does not keep it."""
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 from comparison.entries import EIGHT_BITS
+from comparison.numbers import OURS
 from comparison.report import added_by_ros
 
 SIZE = "640x480"
@@ -20,16 +22,17 @@ TRANSPORT_MS = 3.0
 
 def missed(results: dict[str, Any]) -> Iterator[str]:
     """A sentence for each that was measured and is not kept."""
-    variants = [of for name, of in results["whole_frame_ratio_of"].items() if name != EIGHT_BITS]
-    whole = [results["whole_frame_ratio"], *variants]
-    yield from too_slow("whole frame", WHOLE_FRAME, whole)
+    whole = {OURS: results["whole_frame_ratio"], **results["whole_frame_ratio_of"]}
+    whole.pop(EIGHT_BITS, None)
+    yield from too_slow("whole frame", WHOLE_FRAME, list(whole.values()))
     yield from too_slow("video mode", VIDEO, list(results["video_ratio"].values()))
-    seen = results["accuracy"].get(SIZE, {})
-    ours = seen.get("ours", {}).get("recall_40_and_more")
-    for peer in WHOLE_FRAME:
-        theirs = seen.get(peer, {}).get("recall_40_and_more")
-        if ours is not None and theirs is not None and ours < theirs:
-            yield f"Recall of faces of 40 pixels and more at {SIZE}: ours {ours:.3f}, {peer} {theirs:.3f}."
+    recall = {name: of["recall_40_and_more"] for name, of in results["accuracy"].get(SIZE, {}).items()}
+    for ours, peer in product(whole, WHOLE_FRAME):
+        if ours in recall and peer in recall and recall[ours] < recall[peer]:
+            yield (
+                f"Recall of faces of 40 pixels and more at {SIZE}: "
+                f"{ours} {recall[ours]:.3f}, {peer} {recall[peer]:.3f}."
+            )
     node = results.get("node")
     if node:
         alone = [row for row in node["rows"] if row["size"] == SIZE and "cameras" not in row["mode"]]

@@ -28,7 +28,8 @@ class InsightFace:
 
     def __init__(self, options: dict[str, Any]) -> None:
         detector = model_file(options, "scrfd", "det_500m.onnx", "scrfd_500m*.onnx")
-        network = model_file(options, "mobilefacenet", "w600k_mbf.onnx")
+        network = model_file(options, "mobilefacenet", "w600k_mbf.onnx", "mobilefacenet*.onnx")
+        self._files = f"{detector.name}, {network.name}"
         onnxruntime.set_global_thread_pool_sizes(options["threads"], 1)
         cv2.setNumThreads(options["threads"])
         self._size = int(options["size"])
@@ -37,7 +38,7 @@ class InsightFace:
         self._templates = Templates(options["templates"], int(self._network.get_outputs()[0].shape[-1]))
 
     def about(self) -> dict[str, Any]:
-        return {"onnxruntime": onnxruntime.__version__, "detection size": self._size}
+        return {"onnxruntime": onnxruntime.__version__, "detection size": self._size, "files": self._files}
 
     def prepare(self, frame: np.ndarray) -> np.ndarray:
         return frame

@@ -53,6 +53,8 @@ def suppress_non_maxima(
 
     Equal scores keep their order.
     """
+    if len(boxes) < 2:
+        return np.arange(len(boxes))
     remaining = np.argsort(-scores, kind="stable")
     kept = [remaining[:0]]
     while remaining.size:
@@ -68,9 +70,15 @@ def group_overlapping(boxes: FloatArray, scores: FloatArray, threshold: float) -
 
     The group of the best box is 0, and so on; every other box belongs to the one of these that it overlaps most.
     """
-    best = suppress_non_maxima(boxes, scores, threshold)
-    blocks = [boxes[start : start + BLOCK] for start in range(0, len(boxes), BLOCK)]
-    nearest = [intersection_over_union(boxes[best], block).argmax(axis=0) for block in blocks]
+    if 1 < len(boxes) <= BLOCK:  # as below, with the overlaps found once
+        order = np.argsort(-scores, kind="stable")
+        overlaps = intersection_over_union(boxes[order], boxes)
+        survives = _greedy_survivors(overlaps[:, order] > threshold)
+        best, nearest = order[survives], [overlaps[survives].argmax(axis=0)]
+    else:
+        best = suppress_non_maxima(boxes, scores, threshold)
+        blocks = [boxes[start : start + BLOCK] for start in range(0, len(boxes), BLOCK)]
+        nearest = [intersection_over_union(boxes[best], block).argmax(axis=0) for block in blocks]
     group = np.concatenate((best[:0], *nearest))
     group[best] = np.arange(len(best))
     return group
