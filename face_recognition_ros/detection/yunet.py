@@ -21,8 +21,7 @@ STRIDES = (8, 16, 32)
 ANSWERS = frozenset(f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES)
 SMALLEST_SHOWN = 24.0
 """Side in pixels at which the network is shown the smallest face that is looked for, as time goes with the number of
-pixels. At 24 landmarks are off by 6.5 % of the eye distance in the mean of all sizes (in full size by 6.4 %), at 20 by
-7.5 %; every face of the benchmark's that is as large is found at both."""
+pixels (decision 19)."""
 SMALLEST_SCALE = 0.5
 """A frame is not shown smaller than this, so that larger faces have better landmarks."""
 OVERLAP = 0.3
