@@ -24,17 +24,15 @@ from typing import Any
 import numpy as np
 from comparison.report import node_lines
 from comparison.results import LATEST, machine, update
-from comparison.ros_cameras import Sink, Source, compressed_message, image_message, pictures_of
+from comparison.ros_cameras import BARE, Robot, Sink, Source, compressed_message, image_message, pictures_of
 from comparison.usage import measured
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import ExternalShutdownException
-from rclpy.experimental.events_executor import EventsExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from tqdm import tqdm
 
 from face_recognition_ros.assembly import assemble
-from face_recognition_ros.demo.answers import Answer, Listener
 from face_recognition_ros.demo.cast import Portrait, portrait, standard_cast
 from face_recognition_ros.demo.processes import PythonProcess, isolated_environment, node_arguments
 from face_recognition_ros.folder_enrollment import enroll_people
@@ -107,15 +105,14 @@ class Transport:
 
 
 class Bench:
-    """This process's side: one executor for the cameras and the listeners, and what came back."""
+    """This process's side: cameras, robots that take the answers, and an executor for all else."""
 
     def __init__(self, rate: float, seconds: float) -> None:
         self.rate = rate
         self.frames = round(rate * seconds)
-        self.answers: dict[str, list[Answer]] = {}
-        self.executor = EventsExecutor()  # the fastest that rclpy has: what this process adds is no part of the node
+        self.executor = SingleThreadedExecutor()
         self._processing_ms = float("nan")
-        self._diagnostics = Node("benchmark_diagnostics")
+        self._diagnostics = Node("benchmark_diagnostics", **BARE)
         self._diagnostics.create_subscription(DiagnosticArray, "/diagnostics", self._take_diagnostics, 10)
         self.executor.add_node(self._diagnostics)
 
@@ -128,13 +125,15 @@ class Bench:
             self.executor.spin_once(timeout_sec=0.1)
 
     def play(self, sources: Sequence[Source], frames: int, label: str) -> None:
-        """Has each camera publish so many frames."""
+        """Has each camera publish so many frames; their stamps are noted anew."""
         for source in sources:
-            source.start(frames)
-        with tqdm(total=frames, desc=label, unit="frame", leave=False, disable=None) as progress:
-            while not all(source.is_done for source in sources):
-                self.executor.spin_once(timeout_sec=0.1)
-                progress.update(len(sources[0].stamps) - progress.n)
+            source.stamps = []
+        due = time.monotonic()
+        for _ in tqdm(range(frames), label, unit="frame", leave=False, disable=None):
+            time.sleep(max(due - time.monotonic(), 0.0))
+            for source in sources:
+                source.publish()
+            due += 1 / self.rate
 
     @contextmanager
     def watching(self, node: Node) -> Iterator[None]:
@@ -156,18 +155,20 @@ class Bench:
     ) -> list[Row]:
         """All rows of a plan; warm: only the first, so that the models are warm and the memory as in use."""
         with ExitStack() as stack:
-            self.answers = {camera: [] for camera in plan.cameras}
-            listeners = [Listener(self.answers[camera].append, namespace=f"/{camera}") for camera in plan.cameras]
-            for listener in listeners:
-                stack.enter_context(self.watching(listener))
-            self.await_true(
-                "the node's face_identities", lambda: all(one.publishers_matched > 0 for one in listeners), node
-            )
+            robots = [Robot(f"/{camera}") for camera in plan.cameras]
+            for robot in robots:
+                stack.enter_context(self.watching(robot))
+            self.await_true("the node's face_identities", lambda: all(robot.sees_node for robot in robots), node)
             shows = plan.shows[:1] if warm else plan.shows
-            return [self._measure_row(plan, node, pictures_of(portraits, *show), show) for show in shows]
+            return [self._measure_row(plan, node, robots, pictures_of(portraits, *show), show) for show in shows]
 
     def _measure_row(
-        self, plan: Plan, node: PythonProcess, pictures: Sequence[ByteArray], show: tuple[tuple[int, int], int]
+        self,
+        plan: Plan,
+        node: PythonProcess,
+        robots: Sequence[Robot],
+        pictures: Sequence[ByteArray],
+        show: tuple[tuple[int, int], int],
     ) -> Row:
         (width, height), faces = show
         name = f"{width}x{height}"
@@ -175,26 +176,24 @@ class Bench:
         messages = [(compressed_message if plan.is_compressed else image_message)(picture) for picture in pictures]
         topics = ["/".join(filter(None, (camera, "image"))) for camera in plan.cameras]
         with ExitStack() as stack:
-            sources = [
-                Source(f"{topic}/compressed" if plan.is_compressed else topic, messages, self.rate) for topic in topics
-            ]
+            sources = [Source(f"{topic}/compressed" if plan.is_compressed else topic, messages) for topic in topics]
             for source in sources:
                 stack.enter_context(self.watching(source))
             self.await_true("a subscription", lambda: all(source.is_matched for source in sources), node)
             self.play(sources, WARM_UP_FRAMES, f"{label}, warm-up")
-            for answers in self.answers.values():
-                answers.clear()
+            for robot in robots:
+                robot.answers.clear()
             with measured(node.pid) as usage:
                 self.play(sources, self.frames, label)
             self.spin(DRAIN_SECONDS)
         stamps = [set(source.stamps) for source in sources]
         ours = [
-            [answer for answer in answers if answer.stamp_ns in sent]
-            for answers, sent in zip(self.answers.values(), stamps, strict=True)
+            [answer for answer in robot.answers if answer.stamp_ns in sent]
+            for robot, sent in zip(robots, stamps, strict=True)
         ]
         every = [answer for answers in ours for answer in answers]
         p50, p95 = percentiles([(answer.received_ns - answer.stamp_ns) / 1e6 for answer in every])
-        found = float(np.mean([len(answer.faces) for answer in every])) if every else 0.0
+        found = float(np.mean([answer.faces for answer in every])) if every else 0.0
         return Row(
             plan.title, name, faces, found, sum(map(len, stamps)), len(every), min(map(len, ours)),
             p50, p95, self._processing_ms, **asdict(usage[0]),
@@ -204,7 +203,7 @@ class Bench:
         topic = f"transport_{size[0]}"
         name = f"{size[0]}x{size[1]}"
         messages = [image_message(np.full((size[1], size[0], 3), value, np.uint8)) for value in (0, 128)]
-        source = Source(topic, messages, self.rate)
+        source = Source(topic, messages)
         with (
             PythonProcess([__file__, "--sink", topic], environment, log.with_suffix(".err"), output=log) as sink,
             self.watching(source),

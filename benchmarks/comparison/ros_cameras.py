@@ -3,21 +3,27 @@
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
+from face_recognition_msgs.msg import FaceIdentities
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
 
 from face_recognition_ros.demo.cast import Portrait
 from face_recognition_ros.demo.scenes import FACE_WIDTH, head_and_shoulders
+from face_recognition_ros.node.group_thread import GroupThread
 from face_recognition_ros.types import ByteArray
 
 FACE_PIXELS = 100.0
 """Width of every face in the pictures."""
 DISTINCT_FRAMES = 30
+BARE = {"start_parameter_services": False, "enable_rosout": False}
+"""Arguments of a node that has nothing but what it is for: rclpy asks each of a node's entities before and after each
+callback, which would count as time of the node that is measured."""
 
 
 def pictures_of(portraits: Sequence[Portrait], size: tuple[int, int], faces: int) -> list[ByteArray]:
@@ -60,32 +66,21 @@ def compressed_message(picture: ByteArray) -> CompressedImage:
 
 
 class Source(Node):
-    """A camera: publishes pictures in turn at a steady rate."""
+    """A camera, with the pictures that it publishes in turn."""
 
-    def __init__(self, topic: str, messages: Sequence[Any], rate: float) -> None:
-        super().__init__("benchmark_source", namespace=topic.rpartition("/")[0])
+    def __init__(self, topic: str, messages: Sequence[Any]) -> None:
+        super().__init__("benchmark_source", namespace=topic.rpartition("/")[0], **BARE)
         self.stamps: list[int] = []
+        """Nanoseconds; of what was published."""
         self._messages = messages
-        self._frames = 0
         self._publisher = self.create_publisher(type(messages[0]), f"/{topic}", qos_profile_sensor_data)
-        self._timer = self.create_timer(1.0 / rate, self._publish, autostart=False)
 
     @property
     def is_matched(self) -> bool:
         return self._publisher.get_subscription_count() > 0
 
-    @property
-    def is_done(self) -> bool:
-        return len(self.stamps) >= self._frames
-
-    def start(self, frames: int) -> None:
-        """Publishes so many from now on; their stamps are noted anew."""
-        self.stamps, self._frames = [], frames
-        self._timer.reset()
-
-    def _publish(self) -> None:
-        if self.is_done:
-            return
+    def publish(self) -> None:
+        """The next picture."""
         message = self._messages[len(self.stamps) % len(self._messages)]
         now = time.time_ns()
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(now, 1_000_000_000)
@@ -93,11 +88,48 @@ class Source(Node):
         self.stamps.append(now)
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An answer."""
+
+    stamp_ns: int
+    """Of its picture."""
+    received_ns: int
+    """When it was here, by the same clock."""
+    faces: int
+
+
+class Robot(Node):
+    """Takes a node's answers, in a thread of its own."""
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__("benchmark_robot", namespace=namespace, **BARE)
+        self.answers: list[Arrival] = []
+        self._thread = GroupThread(self, "answers")
+        self.create_subscription(
+            FaceIdentities, "face_identities", self._take, QoSProfile(depth=100), callback_group=self._thread.group
+        )
+        self._thread.start()
+
+    @property
+    def sees_node(self) -> bool:
+        return self.count_publishers("face_identities") > 0
+
+    def _take(self, message: FaceIdentities) -> None:
+        received = time.time_ns()
+        stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+        self.answers.append(Arrival(stamp, received, len(message.faces)))
+
+    def destroy_node(self) -> None:
+        self._thread.stop()
+        super().destroy_node()
+
+
 class Sink(Node):
     """Receives pictures and notes how old they are."""
 
     def __init__(self, topic: str) -> None:
-        super().__init__("benchmark_sink")
+        super().__init__("benchmark_sink", **BARE)
         self.create_subscription(Image, f"/{topic}", self._receive, qos_profile_sensor_data)
 
     def _receive(self, message: Image) -> None:

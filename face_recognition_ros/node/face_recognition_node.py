@@ -18,12 +18,12 @@ from std_msgs.msg import Header
 from face_recognition_ros.assembly import Assembly, assemble, learner_options, matcher_options
 from face_recognition_ros.errors import FaceRecognitionError
 from face_recognition_ros.node.camera_stream import CameraStream
-from face_recognition_ros.node.camera_thread import CameraThread
 from face_recognition_ros.node.diagnostics import Facts, NodeReport, diagnostics_status, fallback
 from face_recognition_ros.node.enrollment_action import EnrollmentAction
 from face_recognition_ros.node.frame_pipeline import Received
 from face_recognition_ros.node.gallery_keeper import GalleryKeeper
 from face_recognition_ros.node.gallery_services import ChangeHooks, GalleryServices
+from face_recognition_ros.node.group_thread import GroupThread
 from face_recognition_ros.node.inference import Job
 from face_recognition_ros.node.loading import Loader
 from face_recognition_ros.node.parameters import (
@@ -187,7 +187,7 @@ class FaceRecognitionNode(LifecycleNode):
         undo.callback(assembly.learner.reset)
         undo.callback(assembly.reset_tracks)
         undo.callback(inference.stop)
-        cameras = CameraThread(self)
+        cameras = GroupThread(self, "cameras")
         for number, stream in enumerate(streams):
             undo.callback(stream.close)
             stream.open(partial(inference.offer, stream=number), cameras.group)

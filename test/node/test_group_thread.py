@@ -1,4 +1,4 @@
-"""The cameras' thread: images do not wait for what else the node does, and nothing else is done in it."""
+"""A thread for a group of subscriptions: its messages wait for nothing else, and nothing else is done in it."""
 
 import threading
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 from rclpy.publisher import Publisher
 from std_msgs.msg import String
 
-from face_recognition_ros.node.camera_thread import CameraThread
+from face_recognition_ros.node.group_thread import GroupThread
 
 DEADLINE = 30.0
 
@@ -21,7 +21,7 @@ class Cameras:
         self.here = threading.current_thread()
         self.taken: dict[str, list[threading.Thread]] = {"camera": [], "other": []}
         self.image_taken = threading.Semaphore(0)
-        self.thread = CameraThread(ros.node)
+        self.thread = GroupThread(ros.node, "cameras")
         ros.node.create_subscription(String, "camera", self._take_image, 10, callback_group=self.thread.group)
         ros.node.create_subscription(String, "other", self._take_other, 10)
         self.camera, self.other = (ros.robot.create_publisher(String, topic, 10) for topic in self.taken)

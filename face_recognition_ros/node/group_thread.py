@@ -1,4 +1,4 @@
-"""A thread that only takes the cameras' messages, so that nothing else of the node delays an image."""
+"""A thread for some of a node's subscriptions, so that nothing else of the node delays their messages."""
 
 import threading
 from contextlib import suppress
@@ -14,21 +14,21 @@ from rclpy.task import Future
 RCLError = rclpy_implementation.RCLError
 
 
-class CameraThread:
+class GroupThread:
     """Runs the callbacks of one group of a node's entities; the node's own executor runs all others.
 
     rclpy's executors ask every entity of their nodes before and after each callback. For this node's some forty, that
     is half a millisecond at each end of an image's way to its answer, in which no other thread runs Python.
     """
 
-    def __init__(self, node: Node) -> None:
-        """Takes nothing yet; see `start`."""
+    def __init__(self, node: Node, name: str) -> None:
+        """name: the thread's. It takes nothing yet; see `start`."""
         self.group = _GroupOfThread()
         """For the subscriptions that are to be served here; they are to be created before `start`."""
         self._node = node
         self._stopping = Future()
         self._executor = _GroupExecutor(node, self.group)
-        self._thread = threading.Thread(target=self._run, name="cameras", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.group.thread = self._thread
 
     def start(self) -> None:
@@ -49,7 +49,7 @@ class CameraThread:
         try:
             self._executor.spin_until_future_complete(self._stopping)
         except (RCLError, InvalidHandle) as error:
-            self._node.get_logger().warning(f"A camera's message could not be taken: {error}")
+            self._node.get_logger().warning(f"A message could not be taken: {error}")
 
 
 class _GroupOfThread(CallbackGroup):
