@@ -1,6 +1,7 @@
 """The one thread that runs the networks: it takes the newest frame of each stream, and does other jobs in between."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,11 @@ WAITING_JOBS = 8
 
 LIMIT = 5
 """Seconds that a job may take, or each frame of a round; whatever takes longer hangs. See Watchdog."""
+
+STEP_ASIDE = 3e-4
+"""Seconds for which whoever offers a frame runs no Python. The thread that is woken needs the interpreter's lock, and
+would else begin only when the other one waits for its next message, up to a millisecond later. No result depends on
+it."""
 
 Job = Callable[[], Any]
 
@@ -136,12 +142,14 @@ class InferenceThread:
     def offer(self, frame: Any, stream: int = 0) -> None:
         """Takes the frame in place of the one of its stream that waits, if any; drops it where the thread is to end."""
         with self._condition:
-            dropped = self._stopping or stream in self._frames
+            dropped, is_idle = self._stopping or stream in self._frames, not self._working
             if not self._stopping:
                 self._frames[stream] = frame
                 self._condition.notify()
         if dropped:
             self._on_drop(stream)
+        elif is_idle:
+            time.sleep(STEP_ASIDE)
 
     def submit(self, job: Job, urgent: bool = False, limit: int = LIMIT) -> Future:
         """Has the job done, by turns with rounds; the future gets its result or its exception.
