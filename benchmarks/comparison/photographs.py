@@ -11,6 +11,7 @@ from comparison.accuracy import overlaps
 from comparison.frames import LARGEST_MAGNIFICATION, Face, Photograph
 from face_recognition_ros.demo.cast import standard_cast
 from face_recognition_ros.detection import DetectorOptions, FaceDetector, create_detector
+from face_recognition_ros.detection.yunet import SMALLEST_SHOWN
 from face_recognition_ros.errors import ImageError
 from face_recognition_ros.pictures import PICTURE_SUFFIXES, read_picture
 from face_recognition_ros.types import ByteArray
@@ -37,10 +38,10 @@ def paths_of(images: Path | None, research_data: Path) -> tuple[list[Path], str]
 
 
 def detectors(yunet: Path | None) -> list[FaceDetector]:
-    """Who says where the faces are."""
+    """Who says where the faces are: YuNet on pictures in full size."""
     found = [create_detector("mtcnn", DetectorOptions(min_face_size=SMALLEST_FACE))]
     if yunet is not None:
-        found.append(create_detector("yunet", DetectorOptions(min_face_size=SMALLEST_FACE, model=str(yunet))))
+        found.append(create_detector("yunet", DetectorOptions(min_face_size=SMALLEST_SHOWN, model=str(yunet))))
     return found
 
 
@@ -53,7 +54,9 @@ def reference(names: Sequence[str]) -> str:
 
 def face_of(picture: ByteArray, judges: Sequence[FaceDetector]) -> Face | None:
     """The only face of a picture; None where there is another number of faces, or the detectors do not agree."""
-    seen = [judge.detect(picture) for judge in judges]
+    seen = [
+        [face for face in judge.detect(picture) if max(face.width, face.height) >= SMALLEST_FACE] for judge in judges
+    ]
     if any(len(faces) != 1 for faces in seen):
         return None
     boxes = np.array([faces[0].box for faces in seen], float)
