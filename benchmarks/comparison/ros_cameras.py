@@ -117,8 +117,7 @@ class Robot(Node):
 
     def _take(self, message: FaceIdentities) -> None:
         received = time.time_ns()
-        stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
-        self.answers.append(Arrival(stamp, received, len(message.faces)))
+        self.answers.append(Arrival(stamp_ns(message), received, len(message.faces)))
 
     def destroy_node(self) -> None:
         self._thread.stop()
@@ -134,5 +133,10 @@ class Sink(Node):
 
     def _receive(self, message: Image) -> None:
         now = time.time_ns()
-        stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+        stamp = stamp_ns(message)
         print(json.dumps({"stamp_ns": stamp, "latency_ms": (now - stamp) / 1e6}), flush=True)
+
+
+def stamp_ns(message: Any) -> int:
+    """Nanoseconds; of the message's header."""
+    return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
