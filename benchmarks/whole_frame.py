@@ -113,9 +113,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     about = machine()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])  # theirs as well
     roster = contestants(options)
-    judges = photographs.detectors(options.yunet)
+    judges = photographs.judges_of(options.yunet)
     paths, origin = photographs.paths_of(options.images, RESEARCH_DATA)
-    available = photographs.photographs(paths, judges, PHOTOGRAPHS // (6 if options.quick else 1))
+    available = photographs.photographs(paths, judges.values(), PHOTOGRAPHS // (6 if options.quick else 1))
     with tempfile.TemporaryDirectory() as folder, Field(roster, Path(folder), THREADS) as field:
         comparison = Comparison(field, Material(available, Path(folder)), options)
         described = {name: one.about for name, one in field.running.items()}
@@ -128,7 +128,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "comparison": {
             "threads": THREADS, "templates": TEMPLATES, "rounds": options.rounds, "sizes": list(SIZES),
             "faces_from": origin, "photographs": len(available),
-            "truth": photographs.reference([judge.name for judge in judges]),
+            "truth": photographs.reference(list(judges)),
         },
         "contenders": {
             entry.name: {

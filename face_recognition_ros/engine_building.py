@@ -8,8 +8,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from face_recognition_ros.assembly import embedding_model_file
-from face_recognition_ros.detection import mtcnn
+from face_recognition_ros.detection.mtcnn import FastMtcnnDetector, MtcnnDetector
+from face_recognition_ros.detection.networks import NETWORKS, ONET, network_file
+from face_recognition_ros.detection.yunet import YuNetDetector
 from face_recognition_ros.errors import BackendError
+from face_recognition_ros.models import load_model_file
 from face_recognition_ros.runtime.tensorrt_build import Progress
 from face_recognition_ros.runtime.tensorrt_opening import Engine
 from face_recognition_ros.settings import Settings
@@ -34,10 +37,12 @@ def build_engines(settings: Settings) -> int:
 
 def network_files(settings: Settings) -> list[Path]:
     """The networks that a node with these settings runs through runtime/, the largest last."""
-    of_mtcnn = {kind.name for kind in (mtcnn.MtcnnDetector, mtcnn.FastMtcnnDetector)}
-    detector = mtcnn.NETWORKS if settings.detector in of_mtcnn else ()
-    files = [mtcnn.network_file(name, settings.detector_model).path for name in detector]
-    return [*files, embedding_model_file(settings)]
+    files = []
+    if settings.detector in (MtcnnDetector.name, FastMtcnnDetector.name):
+        files = [network_file(name, settings.detector_model) for name in NETWORKS]
+    elif settings.detector == YuNetDetector.name:
+        files = [load_model_file(Path(settings.detector_model)), network_file(ONET, "")]
+    return [*(file.path for file in files), embedding_model_file(settings)]
 
 
 def _make(engine: Engine) -> str:

@@ -1,6 +1,6 @@
 """Photographs of one face each, and where in them the face is, by the detectors that are at hand."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -10,11 +10,14 @@ from tqdm import tqdm
 from comparison.accuracy import overlaps
 from comparison.frames import LARGEST_MAGNIFICATION, Face, Photograph
 from face_recognition_ros.demo.cast import standard_cast
-from face_recognition_ros.detection import DetectorOptions, FaceDetector, create_detector
-from face_recognition_ros.detection.yunet import SMALLEST_SHOWN
+from face_recognition_ros.detection import DetectorOptions, create_detector
+from face_recognition_ros.detection.yunet import SMALLEST_SHOWN, YuNetDetector
 from face_recognition_ros.errors import ImageError
 from face_recognition_ros.pictures import PICTURE_SUFFIXES, read_picture
-from face_recognition_ros.types import ByteArray
+from face_recognition_ros.types import ByteArray, Detection
+
+Judge = Callable[[ByteArray], list[Detection]]
+"""The faces of a (H, W, 3) uint8 BGR picture."""
 
 SMALLEST_FACE = 40.0
 """Pixels of a face in a photograph that is used."""
@@ -37,12 +40,14 @@ def paths_of(images: Path | None, research_data: Path) -> tuple[list[Path], str]
     return [person.pictures.paths[0] for person in standard_cast()], "the demo's three portraits"
 
 
-def detectors(yunet: Path | None) -> list[FaceDetector]:
-    """Who says where the faces are: YuNet on pictures in full size."""
-    found = [create_detector("mtcnn", DetectorOptions(min_face_size=SMALLEST_FACE))]
+def judges_of(yunet: Path | None) -> dict[str, Judge]:
+    """Who says where the faces are: MTCNN, and with its file YuNet alone, on pictures in full size."""
+    judges: dict[str, Judge] = {"mtcnn": create_detector("mtcnn", DetectorOptions(min_face_size=SMALLEST_FACE)).detect}
     if yunet is not None:
-        found.append(create_detector("yunet", DetectorOptions(min_face_size=SMALLEST_SHOWN, model=str(yunet))))
-    return found
+        options = DetectorOptions(min_face_size=SMALLEST_SHOWN, model=str(yunet))
+        searcher = YuNetDetector(options)
+        judges["yunet"] = lambda picture: searcher.search(picture).best(options.max_faces)
+    return judges
 
 
 def reference(names: Sequence[str]) -> str:
@@ -52,11 +57,9 @@ def reference(names: Sequence[str]) -> str:
     return f"mean of {' and '.join(names)} on the untouched photograph, where they agree on one face"
 
 
-def face_of(picture: ByteArray, judges: Sequence[FaceDetector]) -> Face | None:
+def face_of(picture: ByteArray, judges: Collection[Judge]) -> Face | None:
     """The only face of a picture; None where there is another number of faces, or the detectors do not agree."""
-    seen = [
-        [face for face in judge.detect(picture) if max(face.width, face.height) >= SMALLEST_FACE] for judge in judges
-    ]
+    seen = [[face for face in judge(picture) if max(face.width, face.height) >= SMALLEST_FACE] for judge in judges]
     if any(len(faces) != 1 for faces in seen):
         return None
     boxes = np.array([faces[0].box for faces in seen], float)
@@ -68,7 +71,7 @@ def face_of(picture: ByteArray, judges: Sequence[FaceDetector]) -> Face | None:
     return face if agree and face.size >= SMALLEST_FACE else None
 
 
-def photographs(paths: Sequence[Path], judges: Sequence[FaceDetector], wanted: int, seed: int = 0) -> list[Photograph]:
+def photographs(paths: Sequence[Path], judges: Collection[Judge], wanted: int, seed: int = 0) -> list[Photograph]:
     """So many of them, or fewer where there are not so many that will do, in a random order that is always the same.
 
     Raises ImageError where none will do.
@@ -86,7 +89,7 @@ def photographs(paths: Sequence[Path], judges: Sequence[FaceDetector], wanted: i
     return found
 
 
-def usable(paths: Sequence[Path], judges: Sequence[FaceDetector]) -> Iterator[Photograph]:
+def usable(paths: Sequence[Path], judges: Collection[Judge]) -> Iterator[Photograph]:
     for path in paths:
         picture = reduced(read_picture(path))
         if (face := face_of(picture, judges)) is not None:

@@ -5,6 +5,7 @@ right and bottom pixel: where that "+ 1" is part of its results, the function sa
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,10 @@ def _area(boxes: FloatArray, inclusive: int) -> FloatArray:
 
 
 def suppress_non_maxima(
-    boxes: FloatArray, scores: FloatArray, threshold: float, overlap: Overlap = intersection_over_union
+    boxes: FloatArray,
+    scores: npt.NDArray[np.floating[Any]],
+    threshold: float,
+    overlap: Overlap = intersection_over_union,
 ) -> npt.NDArray[np.intp]:
     """Indices of the boxes to keep, best score first: each suppresses those that overlap it by more than the threshold.
 

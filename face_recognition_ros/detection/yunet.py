@@ -1,4 +1,4 @@
-"""YuNet, for a model file that the user brings: the fast mode, with landmarks that are less exact than MTCNN's.
+"""YuNet, for a model file that the user brings: the fast mode. O-Net places the landmarks of what it finds.
 
 W. Wu, H. Peng, S. Yu, "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research 20 (2023). What
 its answers mean is told by OpenCV's FaceDetectorYN, whose results these are where the frame is shown in full size.
@@ -11,7 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from face_recognition_ros.detection.boxes import suppress_non_maxima
-from face_recognition_ros.detection.detector import DetectorOptions, best_first, check_frame
+from face_recognition_ros.detection.detector import DetectorOptions, check_frame
+from face_recognition_ros.detection.mip_sampling import MipMap
+from face_recognition_ros.detection.networks import speaks_for
+from face_recognition_ros.detection.onet import Faces, ONet
 from face_recognition_ros.errors import ModelError
 from face_recognition_ros.models import load_model_file
 from face_recognition_ros.runtime import BackendChoice, create_session
@@ -19,17 +22,15 @@ from face_recognition_ros.types import ByteArray, Detection, FloatArray
 
 STRIDES = (8, 16, 32)
 ANSWERS = frozenset(f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES)
-SMALLEST_SHOWN = 24.0
+SMALLEST_SHOWN = 20.0
 """Side in pixels at which the network is shown the smallest face that is looked for, as time goes with the number of
 pixels (decision 19)."""
-SMALLEST_SCALE = 0.5
-"""A frame is not shown smaller than this, so that larger faces have better landmarks."""
 OVERLAP = 0.3
 """Of boxes of one face, at least."""
 
 
 class YuNetDetector:
-    """FaceDetector on one ONNX network."""
+    """FaceDetector and FaceRefiner: YuNet finds the faces, MTCNN's O-Net says where exactly they are."""
 
     name = "yunet"
 
@@ -42,19 +43,32 @@ class YuNetDetector:
             )
         self._options = options
         path = load_model_file(Path(options.model)).path
-        self._session, self._choice = create_session(path, options.backend, options.strict_backend, options.threads)
+        self._session, choice = create_session(path, options.backend, options.strict_backend, options.threads)
         if set(self._session.outputs) != ANSWERS or len(self._session.inputs) != 1:
             raise ModelError(
                 f"{path} is not a YuNet model: it takes {', '.join(self._session.inputs)} and gives "
                 f"{', '.join(self._session.outputs)}, where one picture and {', '.join(sorted(ANSWERS))} are wanted."
             )
         ((self._input, (_, _, self._height, self._width)),) = self._session.inputs.items()
+        self._onet = ONet("", MipMap(), options)
+        self._choices = choice, self._onet.backend
 
     @property
     def backend(self) -> BackendChoice:
-        return self._choice
+        return speaks_for(self._choices)
 
     def detect(self, frame: ByteArray) -> list[Detection]:
+        """What `search` finds, with O-Net's box, landmarks and score wherever that sees a face there too."""
+        found = self.search(frame)
+        which, placed = self._onet.place(frame, found.boxes)
+        found.boxes[which], found.landmarks[which], found.scores[which] = placed.boxes, placed.landmarks, placed.scores
+        return found.best(self._options.max_faces)
+
+    def refine(self, frame: ByteArray, boxes: FloatArray) -> list[Detection]:
+        return self._onet.refine(frame, boxes)
+
+    def search(self, frame: ByteArray) -> Faces:
+        """What YuNet alone says of a (H, W, 3) uint8 BGR frame, best first."""
         check_frame(frame)
         picture, ratio = self._shown(frame)
         answers = dict(zip(self._session.outputs, self._session.run({self._input: picture}), strict=True))
@@ -64,15 +78,14 @@ class YuNetDetector:
         boxes = boxes * np.tile(ratio, 2)
         landmarks = (landmarks + np.float32(0.5)) * ratio - np.float32(0.5)
         kept = suppress_non_maxima(boxes, scores, OVERLAP)
-        large = (boxes[kept, 2:] - boxes[kept, :2]).max(axis=1) >= self._options.min_face_size
-        found = [Detection(boxes[i], landmarks[i], float(scores[i])) for i in kept[large]]
-        return best_first(found, self._options.max_faces)
+        kept = kept[(boxes[kept, 2:] - boxes[kept, :2]).max(axis=1) >= self._options.min_face_size]
+        return Faces(boxes[kept], landmarks[kept], scores[kept].astype(np.float64))
 
     def _shown(self, frame: ByteArray) -> tuple[FloatArray, FloatArray]:
         """The (1, 3, h, w) picture that the network is shown of a frame, and (2,) the frame's x, y for each of its."""
         height, width = frame.shape[:2]
         room = [limit / side for limit, side in ((self._height, height), (self._width, width)) if limit]
-        scale = min(1.0, max(SMALLEST_SHOWN / self._options.min_face_size, SMALLEST_SCALE), *room)
+        scale = min(1.0, SMALLEST_SHOWN / self._options.min_face_size, *room)
         rows, columns = (max(1, int(side * scale + 0.5)) for side in (height, width))
         shape = (self._height or _whole(rows), self._width or _whole(columns), 3)
         picture = np.zeros(shape, np.uint8)

@@ -8,7 +8,7 @@ import pytest
 from comparison import frames
 from comparison.frames import Face, Photograph
 from comparison.material import FACES, RECALL_FACES, SIZES, Material
-from comparison.photographs import detectors, face_of, paths_of, reduced
+from comparison.photographs import face_of, judges_of, paths_of, reduced
 
 from face_recognition_ros.errors import ImageError
 from face_recognition_ros.types import ByteArray
@@ -94,7 +94,7 @@ def test_recall_frames_hold_faces_of_all_sizes(marked: Photograph, tmp_path: Pat
 
 
 def test_the_truth_is_the_only_face_of_a_photograph(astronaut_bgr: ByteArray) -> None:
-    judges = detectors(None)
+    judges = judges_of(None).values()
     face = face_of(astronaut_bgr, judges)
     assert face is not None
     assert 60 < face.size < 200

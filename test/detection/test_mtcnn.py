@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from face_recognition_ros.detection import DetectorOptions, FaceDetector, create_detector, mtcnn
+from face_recognition_ros.detection import DetectorOptions, FaceDetector, create_detector, mtcnn, onet
 from face_recognition_ros.detection.boxes import intersection_over_union
 from face_recognition_ros.detection.detector import FaceRefiner
-from face_recognition_ros.detection.mtcnn import NETWORKS
+from face_recognition_ros.detection.networks import NETWORKS, ask
 from face_recognition_ros.errors import ImageError, ModelError
 from face_recognition_ros.models import find_model
 from face_recognition_ros.types import ByteArray, FloatArray
@@ -51,39 +51,37 @@ def test_the_fast_one_finds_the_same_with_fewer_candidates(
 ) -> None:
     candidates: dict[str, list[int]] = {"mtcnn": [], "mtcnn_fast": []}
     frame: ByteArray = request.getfixturevalue(f"{picture}_bgr")
-    ask, found = mtcnn._ask, {}
+    found = {}
     for name, counts in candidates.items():
 
         def count(network: Any, table: Any, boxes: FloatArray, side: int, counts: list[int] = counts) -> Any:
             counts.append(len(boxes))
             return ask(network, table, boxes, side)
 
-        monkeypatch.setattr(mtcnn, "_ask", count)
+        monkeypatch.setattr(mtcnn, "ask", count)
+        monkeypatch.setattr(onet, "ask", count)
         (found[name],) = create_detector(name, OPTIONS).detect(frame)
     first, fast = found["mtcnn"], found["mtcnn_fast"]
     between_eyes = np.linalg.norm(first.landmarks[0] - first.landmarks[1])
     assert np.linalg.norm(first.landmarks - fast.landmarks, axis=1).mean() < 0.08 * between_eyes
     assert intersection_over_union(first.box[None], fast.box[None])[0, 0] > 0.7
-    (rnet, onet), (rnet_fast, onet_fast) = candidates.values()
-    assert rnet_fast < rnet
-    assert onet_fast <= onet / 2
+    (of_rnet, of_onet), (fast_rnet, fast_onet) = candidates.values()
+    assert fast_rnet < of_rnet
+    assert fast_onet <= of_onet / 2
 
 
 def test_where_the_mean_of_a_group_is_refused_the_fast_one_looks_at_its_candidates(
     astronaut_bgr: ByteArray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask = mtcnn._ask
     asked: list[int] = []
 
     def refuse_once(network: Any, table: Any, boxes: FloatArray, side: int) -> Any:
         seen, answers = ask(network, table, boxes, side)
-        if side == mtcnn.ONET_SIDE:
-            asked.append(len(boxes))
-            answers = answers - np.float32(100) if len(asked) == 1 else answers
-        return seen, answers
+        asked.append(len(boxes))
+        return seen, answers - np.float32(100) if len(asked) == 1 else answers
 
     (expected,) = create_detector("mtcnn_fast", OPTIONS).detect(astronaut_bgr)
-    monkeypatch.setattr(mtcnn, "_ask", refuse_once)
+    monkeypatch.setattr(onet, "ask", refuse_once)
     (found,) = create_detector("mtcnn_fast", OPTIONS).detect(astronaut_bgr)
     assert len(asked) == 2
     assert asked[1] > 1
