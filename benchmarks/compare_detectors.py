@@ -1,6 +1,7 @@
-"""Which faces does mtcnn_fast find of those that mtcnn finds, and for how much of the work? A Markdown table.
+"""Which faces does one detector find of those that another finds, and for how much of the work? A Markdown table.
 
     .venv/bin/python benchmarks/compare_detectors.py FOLDER --every 3
+    .venv/bin/python benchmarks/compare_detectors.py FOLDER --detectors mtcnn_fast yunet --yunet FILE
 
 FOLDER holds photographs, at any depth. A face counts as found by both where the boxes overlap by OVERLAP or more. Both
 see the same pictures in turn, on two threads.
@@ -9,19 +10,18 @@ see the same pictures in turn, on two threads.
 import argparse
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from face_recognition_ros.detection import DetectorOptions, FaceDetector, create_detector
+from face_recognition_ros.detection import DETECTORS, DetectorOptions, FaceDetector, create_detector
 from face_recognition_ros.detection.boxes import intersection_over_union
 from face_recognition_ros.errors import ImageError
 from face_recognition_ros.pictures import PICTURE_SUFFIXES, read_picture
 from face_recognition_ros.types import ByteArray, Detection
 
-NAMES = ("mtcnn", "mtcnn_fast")
 OVERLAP = 0.35
 SURE = 0.95
 """The score of a face that is no borderline case."""
@@ -71,9 +71,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="of the photographs, take every N-th (1)")
+    parser.add_argument(
+        "--detectors", nargs=2, choices=DETECTORS, default=("mtcnn", "mtcnn_fast"), metavar="NAME",
+        help="default: mtcnn mtcnn_fast",
+    )  # fmt: skip
+    parser.add_argument("--yunet", metavar="FILE", default="", help="the model file of yunet")
     arguments = parser.parse_args()
     options = DetectorOptions(threads=2)
-    detectors, tallies = [create_detector(name, options) for name in NAMES], [Tally() for _ in NAMES]
+    models = {"yunet": arguments.yunet}
+    detectors = [create_detector(name, replace(options, model=models.get(name, ""))) for name in arguments.detectors]
+    tallies = [Tally() for _ in detectors]
     for picture in pictures(arguments.folder, arguments.every):
         first, second = (timed(one, picture, tally) for one, tally in zip(detectors, tallies, strict=True))
         tallies[0].alone += missing(first, second)
@@ -83,7 +90,7 @@ def main() -> None:
         f"| detector | faces | found by it alone | of {least:.0f} pixels or more | of these with a score over {SURE} "
         "| median ms |\n| --- | --- | --- | --- | --- | --- |"
     )
-    for name, tally in zip(NAMES, tallies, strict=True):
+    for name, tally in zip(arguments.detectors, tallies, strict=True):
         print(tally.row(name, least))
 
 

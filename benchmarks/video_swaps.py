@@ -4,13 +4,13 @@
 
 FOLDER holds pictures of people as NAME/*.jpg, one face each in the middle. Of each pair of people the first is enrolled
 and sways before the camera for a second; then the other one, a stranger, stands in the same place from one frame to the
-next. Both modes see the same frames, in turn: every frame in full, and as the settings have it by default.
+next. Both modes see the same frames, in turn: every frame in full, and as the settings have it.
 """
 
 import argparse
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -18,10 +18,10 @@ import numpy as np
 from tqdm import tqdm
 
 from face_recognition_ros.assembly import Assembly, assemble
+from face_recognition_ros.cli_arguments import add_settings, settings_of
 from face_recognition_ros.evaluation.faces import central_view
 from face_recognition_ros.gallery.store import Template
-from face_recognition_ros.pictures import read_picture
-from face_recognition_ros.settings import Settings
+from face_recognition_ros.pictures import PICTURE_SUFFIXES, read_picture
 from face_recognition_ros.types import ByteArray, IdentityStatus
 
 RATE = 30.0
@@ -30,7 +30,6 @@ BEFORE, AFTER = range(30, 36), 30
 FACE = 120.0
 """Pixels from cheek to cheek; the eyes are brought to the same place."""
 LOOKS = 5
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 @dataclass
@@ -74,7 +73,7 @@ def pairs_of(folder: Path, count: int, seed: int) -> Iterator[tuple[Path, Path]]
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES] if folder.is_dir() else []
+    return [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES] if folder.is_dir() else []
 
 
 def show(mode: Mode, first: ByteArray, second: ByteArray, pair: int) -> None:
@@ -121,8 +120,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--pairs", type=int, default=100, help="default: 100")
     parser.add_argument("--seed", type=int, default=0, help="of who is drawn; default: 0")
+    add_settings(parser)
     arguments = parser.parse_args()
-    full, default = Settings(detection_interval=1, embedding_interval=0.0), Settings()
+    default = settings_of(arguments)
+    full = replace(default, detection_interval=1, embedding_interval=0.0)
     interval = f"searched at least every {default.detection_interval} frames, embedded every "
     with assemble(full) as all_anew, assemble(default) as less:
         modes = [

@@ -37,9 +37,8 @@ RECALL_FRAMES = {"640x480": 40, "1280x720": 20}
 FILM_FRAMES = 90
 PHOTOGRAPHS = 120
 FILM_SIZE = "640x480"
-IN_FILM = frozenset(
-    {"ours", "ours_openvino", "ours_video", "ours_video_openvino", "insightface_320", "facenet_pytorch_min40"}
-)
+BESIDE_VIDEO = frozenset({"ours", "ours_openvino", "insightface_320", "facenet_pytorch_min40"})
+"""Who is shown the film as well, though it looks anew in every frame."""
 
 
 class Comparison:
@@ -66,7 +65,7 @@ class Comparison:
             shown = self.material.recall(size, 4 if quick else count)
             self.accuracy[size] = seen(shown, self._ask(shown, len(shown), self.names, f"{size}, recall", warm_up=0))
         size = FILM_SIZE
-        names = [name for name in self.field.running if name in IN_FILM]
+        names = [name for name, one in self.field.running.items() if one.entry.kind == "video" or name in BESIDE_VIDEO]
         for faces in FILM_FACES:
             shown = self.material.film(size, faces, 10 if quick else FILM_FRAMES)
             answers = self._ask(shown, len(shown), names, f"film, {faces} faces")

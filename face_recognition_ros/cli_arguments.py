@@ -20,11 +20,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(arguments: argparse.Namespace) -> "Settings":
-    """The settings that --gallery and --set give; raises SettingsError."""
+    """The settings that --set gives, and --gallery where there is that argument; raises SettingsError."""
     from face_recognition_ros.settings import Settings
 
     values = dict(parse_setting(text) for text in arguments.settings)
-    return Settings.of(**(values | {"gallery": str(arguments.gallery)}))
+    gallery = {"gallery": str(arguments.gallery)} if "gallery" in arguments else {}
+    return Settings.of(**(values | gallery))
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

@@ -73,6 +73,8 @@ class SearchSchedule:
             faces: in view, as far as is known.
             behind: whether frames were lost since the one before, because there was no time for them.
         """
+        if self._interval == 1:
+            return True
         self._latest = latest = glimpse_of(frame)
         pause, self._stamp = stamp - self._stamp, stamp
         self._frames += 1

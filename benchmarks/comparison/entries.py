@@ -42,6 +42,7 @@ def entries(peers: Path, models: Path | None, yunet: Path | None, threads: int, 
     if yunet is not None:
         detector = {"detector": "yunet", "detector_model": str(yunet)}
         found.append(ours("ours_yunet", "ours, YuNet detector, ONNX Runtime", **EVERY_FRAME, **detector))
+        found.append(ours("ours_video_yunet", "ours in video mode, YuNet detector, ONNX Runtime", "video", **detector))
     for smallest in (40, 20):
         options = common | {"min_face_size": smallest}
         title = f"facenet-pytorch, min face {smallest}"

@@ -4,6 +4,7 @@ W. Wu, H. Peng, S. Yu, "YuNet: A Tiny Millisecond-level Face Detector", Machine 
 its answers mean is told by OpenCV's FaceDetectorYN, whose results these are where the frame is shown in full size.
 """
 
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -72,9 +73,7 @@ class YuNetDetector:
         check_frame(frame)
         picture, ratio = self._shown(frame)
         answers = dict(zip(self._session.outputs, self._session.run({self._input: picture}), strict=True))
-        columns = picture.shape[3]
-        parts = [_faces(answers, stride, columns // stride, self._options.thresholds[2]) for stride in STRIDES]
-        boxes, landmarks, scores = (np.concatenate(values) for values in zip(*parts, strict=True))
+        boxes, landmarks, scores = _faces(answers, picture.shape[2:], self._options.thresholds[2])
         boxes = boxes * np.tile(ratio, 2)
         landmarks = (landmarks + np.float32(0.5)) * ratio - np.float32(0.5)
         kept = suppress_non_maxima(boxes, scores, OVERLAP)
@@ -85,7 +84,7 @@ class YuNetDetector:
         """The (1, 3, h, w) picture that the network is shown of a frame, and (2,) the frame's x, y for each of its."""
         height, width = frame.shape[:2]
         room = [limit / side for limit, side in ((self._height, height), (self._width, width)) if limit]
-        scale = min(1.0, SMALLEST_SHOWN / self._options.min_face_size, *room)
+        scale = min(1.0, *(room or [SMALLEST_SHOWN / self._options.min_face_size]))  # what is paid for is used
         rows, columns = (max(1, int(side * scale + 0.5)) for side in (height, width))
         shape = (self._height or _whole(rows), self._width or _whole(columns), 3)
         picture = np.zeros(shape, np.uint8)
@@ -100,18 +99,29 @@ def _whole(side: int) -> int:
     return -(-side // STRIDES[-1]) * STRIDES[-1]
 
 
+@lru_cache(maxsize=4)
+def _places(rows: int, columns: int) -> tuple[FloatArray, FloatArray]:
+    """What each answer to a picture of that size is about: its place, (N, 2) x and y in strides; the stride, (N, 1)."""
+    shapes = [(rows // stride, columns // stride) for stride in STRIDES]
+    places = [np.argwhere(np.ones(shape, np.bool_))[:, ::-1] for shape in shapes]
+    strides = np.repeat(np.array(STRIDES, np.float32), [len(one) for one in places])
+    return np.concatenate(places).astype(np.float32), strides[:, None]
+
+
 def _faces(
-    answers: dict[str, npt.NDArray[np.float32]], stride: int, columns: int, threshold: float
+    answers: dict[str, npt.NDArray[np.float32]], shape: tuple[int, ...], threshold: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Boxes (N, 4), landmarks (N, 5, 2) and scores (N,) above the threshold of the places `stride` pixels apart.
+    """Boxes (N, 4), landmarks (N, 5, 2) and scores (N,) above the threshold, in pixels of a picture of that shape.
 
     Of the landmarks, the person's right eye comes first: the image's left.
     """
-    certainty, face, box, points = (answers[f"{kind}_{stride}"][0] for kind in ("cls", "obj", "bbox", "kps"))
+    certainty, face, box, points = (
+        np.concatenate([answers[f"{kind}_{stride}"][0] for stride in STRIDES]) for kind in ("cls", "obj", "bbox", "kps")
+    )
     scores = np.sqrt(np.clip(certainty[:, 0], 0, 1) * np.clip(face[:, 0], 0, 1))
     found = np.flatnonzero(scores >= threshold)
-    places = np.stack((found % columns, found // columns), axis=1).astype(np.float32)
+    places, strides = (of_all[found] for of_all in _places(*shape))
     centres, halves = places + box[found, :2], np.exp(box[found, 2:]) / 2
-    boxes = np.concatenate((centres - halves, centres + halves), axis=1) * np.float32(stride)
-    landmarks = (points[found].reshape(-1, 5, 2) + places[:, None]) * np.float32(stride)
+    boxes = np.concatenate((centres - halves, centres + halves), axis=1) * strides
+    landmarks = (points[found].reshape(-1, 5, 2) + places[:, None]) * strides[:, None]
     return boxes, landmarks, scores[found]
