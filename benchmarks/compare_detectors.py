@@ -1,7 +1,7 @@
 """Which faces does one detector find of those that another finds, and for how much of the work? A Markdown table.
 
     .venv/bin/python benchmarks/compare_detectors.py FOLDER --every 3
-    .venv/bin/python benchmarks/compare_detectors.py FOLDER --detectors mtcnn_fast yunet --yunet FILE
+    .venv/bin/python benchmarks/compare_detectors.py FOLDER --detectors mtcnn_fast yunet --model FILE
 
 FOLDER holds photographs, at any depth. A face counts as found by both where the boxes overlap by OVERLAP or more. Both
 see the same pictures in turn, on two threads.
@@ -75,10 +75,10 @@ def main() -> None:
         "--detectors", nargs=2, choices=DETECTORS, default=("mtcnn", "mtcnn_fast"), metavar="NAME",
         help="default: mtcnn mtcnn_fast",
     )  # fmt: skip
-    parser.add_argument("--yunet", metavar="FILE", default="", help="the model file of yunet")
+    parser.add_argument("--model", metavar="FILE", default="", help="the model file of yunet or scrfd")
     arguments = parser.parse_args()
     options = DetectorOptions(threads=2)
-    models = {"yunet": arguments.yunet}
+    models = {"yunet": arguments.model, "scrfd": arguments.model}
     detectors = [create_detector(name, replace(options, model=models.get(name, ""))) for name in arguments.detectors]
     tallies = [Tally() for _ in detectors]
     for picture in pictures(arguments.folder, arguments.every):

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from face_recognition_ros.assembly import embedding_model_file
 from face_recognition_ros.detection.mtcnn import FastMtcnnDetector, MtcnnDetector
 from face_recognition_ros.detection.networks import NETWORKS, ONET, network_file
+from face_recognition_ros.detection.scrfd import ScrfdDetector
 from face_recognition_ros.detection.yunet import YuNetDetector
 from face_recognition_ros.errors import BackendError
 from face_recognition_ros.models import load_model_file
@@ -40,7 +41,7 @@ def network_files(settings: Settings) -> list[Path]:
     files = []
     if settings.detector in (MtcnnDetector.name, FastMtcnnDetector.name):
         files = [network_file(name, settings.detector_model) for name in NETWORKS]
-    elif settings.detector == YuNetDetector.name:
+    elif settings.detector in (YuNetDetector.name, ScrfdDetector.name):
         files = [load_model_file(Path(settings.detector_model)), network_file(ONET, "")]
     return [*(file.path for file in files), embedding_model_file(settings)]
 

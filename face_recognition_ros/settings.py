@@ -32,10 +32,12 @@ class Settings:
 
     detector: str = setting(
         "mtcnn_fast",
-        "face detector: mtcnn_fast, mtcnn (facenet-pytorch's very boxes), yunet (with a detector_model), "
-        "or aligned (pictures are crops already)",
+        "face detector: mtcnn_fast, mtcnn (facenet-pytorch's very boxes), yunet or scrfd (with a "
+        "detector_model), or aligned (pictures are crops already)",
     )
-    detector_model: str = setting("", "model file of the detector; empty: the installed one (yunet needs a file)")
+    detector_model: str = setting(
+        "", "model file of the detector; empty: the installed one (yunet and scrfd need a file)"
+    )
     min_face_size: float = setting(
         40.0,
         "side of the smallest face looked for, in pixels; the time grows with its inverse square",

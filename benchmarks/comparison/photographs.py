@@ -11,7 +11,7 @@ from comparison.accuracy import overlaps
 from comparison.frames import LARGEST_MAGNIFICATION, Face, Photograph
 from face_recognition_ros.demo.cast import standard_cast
 from face_recognition_ros.detection import DetectorOptions, create_detector
-from face_recognition_ros.detection.yunet import SMALLEST_SHOWN, YuNetDetector
+from face_recognition_ros.detection.yunet import YuNetDetector
 from face_recognition_ros.errors import ImageError
 from face_recognition_ros.pictures import PICTURE_SUFFIXES, read_picture
 from face_recognition_ros.types import ByteArray, Detection
@@ -44,7 +44,7 @@ def judges_of(yunet: Path | None) -> dict[str, Judge]:
     """Who says where the faces are: MTCNN, and with its file YuNet alone, on pictures in full size."""
     judges: dict[str, Judge] = {"mtcnn": create_detector("mtcnn", DetectorOptions(min_face_size=SMALLEST_FACE)).detect}
     if yunet is not None:
-        options = DetectorOptions(min_face_size=SMALLEST_SHOWN, model=str(yunet))
+        options = DetectorOptions(min_face_size=YuNetDetector.smallest_shown, model=str(yunet))
         searcher = YuNetDetector(options)
         judges["yunet"] = lambda picture: searcher.search(picture).best(options.max_faces)
     return judges

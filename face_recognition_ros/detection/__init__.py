@@ -5,6 +5,7 @@ from collections.abc import Callable
 from face_recognition_ros.detection.aligned import AlignedDetector
 from face_recognition_ros.detection.detector import DetectorOptions, FaceDetector
 from face_recognition_ros.detection.mtcnn import FastMtcnnDetector, MtcnnDetector
+from face_recognition_ros.detection.scrfd import ScrfdDetector
 from face_recognition_ros.detection.yunet import YuNetDetector
 from face_recognition_ros.errors import SettingsError
 
@@ -14,6 +15,7 @@ DETECTORS: dict[str, Callable[[DetectorOptions], FaceDetector]] = {
     "mtcnn": MtcnnDetector,
     "mtcnn_fast": FastMtcnnDetector,
     "yunet": YuNetDetector,
+    "scrfd": ScrfdDetector,
     "aligned": AlignedDetector,
 }
 """The one registry: a further detector is a file in this folder and a line here."""

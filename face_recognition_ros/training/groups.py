@@ -248,7 +248,7 @@ def main() -> None:
     add_held_out_arguments(parser)
     parser.add_argument("--utkface", type=Path, help="folder of pictures with UTKFace's names")
     parser.add_argument("--detector", choices=list(DETECTORS), default="mtcnn", help="for --utkface (%(default)s)")
-    parser.add_argument("--detector-model", default="", help="its model file; yunet needs one")
+    parser.add_argument("--detector-model", default="", help="its model file; yunet and scrfd need one")
     parser.add_argument("--json", type=Path, help="where to write the numbers")
     arguments = parser.parse_args()
 

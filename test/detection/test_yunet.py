@@ -10,7 +10,7 @@ import pytest
 
 from face_recognition_ros.detection import DetectorOptions, create_detector, networks, onet
 from face_recognition_ros.detection.detector import FaceRefiner
-from face_recognition_ros.detection.yunet import SMALLEST_SHOWN, YuNetDetector
+from face_recognition_ros.detection.yunet import YuNetDetector
 from face_recognition_ros.errors import ModelError
 from face_recognition_ros.models import find_model
 from face_recognition_ros.types import ByteArray, Detection
@@ -48,8 +48,8 @@ def test_in_full_size_the_faces_are_opencvs(model: Path, astronaut_bgr: ByteArra
     picture = np.ascontiguousarray(astronaut_bgr[:, :columns])
     opencv = cv2.FaceDetectorYN.create(str(model), "", (picture.shape[1], picture.shape[0]), 0.7, 0.3, 5000)
     _, rows = opencv.detect(picture)
-    expected = [row for row in (rows if rows is not None else ()) if max(row[2:4]) >= SMALLEST_SHOWN]
-    found = detector(model, SMALLEST_SHOWN).search(picture)
+    expected = [row for row in (rows if rows is not None else ()) if max(row[2:4]) >= YuNetDetector.smallest_shown]
+    found = detector(model, YuNetDetector.smallest_shown).search(picture)
     assert len(found.boxes) == len(expected)
     for box, landmarks, score, row in zip(found.boxes, found.landmarks, found.scores, expected, strict=True):
         np.testing.assert_allclose(box, (*row[:2], *(row[:2] + row[2:4])), atol=0.01)
@@ -132,5 +132,5 @@ def test_without_its_model(tmp_path: Path) -> None:
 
 
 def test_another_network_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"mtcnn_rnet.onnx is not a YuNet model: it takes image and gives answers"):
+    with pytest.raises(ModelError, match=r"mtcnn_rnet.onnx is no YuNet model: it takes image and gives answers"):
         create_detector("yunet", DetectorOptions(model=str(find_model("mtcnn_rnet").path)))

@@ -236,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help="folder for the crops and report.csv")
     parser.add_argument("--workers", type=int, default=1, help="processes (%(default)s); about one per core is best")
     parser.add_argument("--detector", choices=list(DETECTORS), default=Preparation.detector, help="(%(default)s)")
-    parser.add_argument("--detector-model", default="", help="its model file; yunet needs one")
+    parser.add_argument("--detector-model", default="", help="its model file; yunet and scrfd need one")
     parser.add_argument(
         "--min-face-size", type=float, default=Preparation.min_face_size,
         help="side of the smallest face looked for, in pixels (%(default)g); the time grows with its inverse square",
