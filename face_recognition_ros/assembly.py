@@ -23,10 +23,12 @@ from face_recognition_ros.gallery.store import GalleryStore
 from face_recognition_ros.models import find_model, load_model_file
 from face_recognition_ros.pictures import encode_png
 from face_recognition_ros.quality import QualityLimits
-from face_recognition_ros.recognizer import Embedder, Recognizer
+from face_recognition_ros.recognizer import Recognizer
 from face_recognition_ros.runtime import BackendChoice, create_session
 from face_recognition_ros.settings import Settings
-from face_recognition_ros.tracking import FaceTracker, TrackerOptions
+from face_recognition_ros.stages import Embedder
+from face_recognition_ros.track import TrackerOptions
+from face_recognition_ros.tracking import FaceTracker
 from face_recognition_ros.types import CROP_SIZE, ByteArray, Detection, FloatArray
 from face_recognition_ros.video import VideoOptions
 

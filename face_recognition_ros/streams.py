@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from face_recognition_ros.recognizer import Embedder, FrameResult, Glance, Recognizer, embed_together, timed
+from face_recognition_ros.recognizer import FrameResult, Glance, Recognizer, embed_together, timed
+from face_recognition_ros.stages import Embedder
 from face_recognition_ros.types import ByteArray, FloatArray
 
 

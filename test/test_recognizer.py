@@ -11,9 +11,11 @@ from face_recognition_ros.detection.detector import FaceDetector
 from face_recognition_ros.errors import BackendError
 from face_recognition_ros.gallery.matcher import FrameDecisions, Looks
 from face_recognition_ros.quality import QualityLimits
-from face_recognition_ros.recognizer import STILL_PICTURE, Embedder, Judge, Recognizer
+from face_recognition_ros.recognizer import STILL_PICTURE, Recognizer
 from face_recognition_ros.runtime import BackendChoice
-from face_recognition_ros.tracking import FaceTracker, TrackerOptions
+from face_recognition_ros.stages import Embedder, Judge
+from face_recognition_ros.track import TrackerOptions
+from face_recognition_ros.tracking import FaceTracker
 from face_recognition_ros.types import ByteArray, Candidate, Decision, Detection, FloatArray, IdentityStatus
 from face_recognition_ros.video import VideoOptions
 

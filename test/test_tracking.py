@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from face_recognition_ros.errors import SettingsError
-from face_recognition_ros.tracking import FaceTracker, Track, TrackerOptions
+from face_recognition_ros.track import Track, TrackerOptions
+from face_recognition_ros.tracking import FaceTracker
 from face_recognition_ros.types import Detection, FloatArray, Quality
 from face_recognition_ros.video import ALIKE
 

@@ -10,8 +10,9 @@ import numpy as np
 from face_recognition_ros.embedding import METADATA_KEY, FaceEmbedder
 from face_recognition_ros.errors import ModelError
 from face_recognition_ros.pictures import read_picture
-from face_recognition_ros.recognizer import Embedder, FaceView, Recognizer
+from face_recognition_ros.recognizer import FaceView, Recognizer
 from face_recognition_ros.runtime import InferenceSession, create_session
+from face_recognition_ros.stages import Embedder
 from face_recognition_ros.types import CROP_SIZE, ByteArray, FloatArray, RecognizedFace
 
 Found = TypeVar("Found", FaceView, RecognizedFace)

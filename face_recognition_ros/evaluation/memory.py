@@ -7,8 +7,8 @@ from typing import TypeVar
 import numpy as np
 
 from face_recognition_ros.detection.detector import FaceDetector
-from face_recognition_ros.recognizer import Embedder
 from face_recognition_ros.runtime import BackendChoice
+from face_recognition_ros.stages import Embedder
 from face_recognition_ros.types import ByteArray, Detection, FloatArray
 
 Answer = TypeVar("Answer")

@@ -12,7 +12,8 @@ from face_recognition_ros.evaluation.faces import OURS, FaceFinder
 from face_recognition_ros.evaluation.report import Cell, Figure, Report, Section, Table, picture
 from face_recognition_ros.evaluation.verification import Comparison, Pair, evaluate, pictures_of, read_pairs, summary
 from face_recognition_ros.pictures import read_picture
-from face_recognition_ros.recognizer import Embedder, Recognizer
+from face_recognition_ros.recognizer import Recognizer
+from face_recognition_ros.stages import Embedder
 
 WORST = 10
 """So many pairs of each kind of error are shown, and so many pictures without a face."""

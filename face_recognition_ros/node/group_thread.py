@@ -7,11 +7,10 @@ from typing import Any
 from rclpy.callback_groups import CallbackGroup
 from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.task import Future
 
-RCLError = rclpy_implementation.RCLError
+from face_recognition_ros.node.rclpy_errors import RCLError
 
 
 class GroupThread:

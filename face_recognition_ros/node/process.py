@@ -8,15 +8,12 @@ import time
 import rclpy
 from rclpy.exceptions import InvalidHandle
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import ok, try_shutdown
 
 from face_recognition_ros.errors import FaceRecognitionError
 from face_recognition_ros.node.face_recognition_node import FaceRecognitionNode
-
-RCLError = rclpy_implementation.RCLError
-UnknownROSArgsError = rclpy_implementation.UnknownROSArgsError
+from face_recognition_ros.node.rclpy_errors import RCLError, UnknownROSArgsError
 
 POLL = 0.2
 """Seconds after which the main thread looks for a signal; Python's handlers run in no other."""

@@ -5,12 +5,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Protocol, TypeVar
 
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from face_recognition_ros.errors import FaceRecognitionError
-
-RCLError = rclpy_implementation.RCLError
+from face_recognition_ros.node.rclpy_errors import RCLError
 
 
 class Complaining(Protocol):

@@ -109,13 +109,25 @@ class NodeClient:
 
         Raises NodeTestError when the time is over or the node has ended, with the end of its log.
         """
+        return self._insist(lambda: condition, what, seconds, seconds)
+
+    def _insist(
+        self, say: Callable[[], Callable[[], Any]], what: str, seconds: float = DEADLINE, again: float = ASK_AGAIN
+    ) -> Any:
+        """Says something, and says it again while that many seconds bring nothing: it may have been lost on the way.
+
+        `say` returns a condition, and as soon as what this returns is true, it is returned. Raises as wait_until does.
+        """
         end = time.monotonic() + seconds
-        while not (result := condition()):
-            self._require_running(what)
-            if time.monotonic() > end:
+        while True:
+            heard, patience = say(), min(end, time.monotonic() + again)
+            while not (result := heard()) and time.monotonic() < patience:
+                self._require_running(what)
+                self._executor.spin_once(timeout_sec=0.05)
+            if result:
+                return result
+            if time.monotonic() >= end:
                 raise NodeTestError(f"waited {seconds:.0f} s in vain for {what}{self._log()}")
-            self._executor.spin_once(timeout_sec=0.05)
-        return result
 
     def _require_running(self, what: str) -> None:
         if self.process is not None:
@@ -231,16 +243,14 @@ class NodeClient:
         return answer
 
     def _answer(self, message: Image) -> FaceIdentities:
-        stamp, end = stamp_of(message), time.monotonic() + DEADLINE
-        while stamp not in self.answers:  # best effort may lose one, so it is published again
+        stamp = stamp_of(message)
+
+        def say() -> Callable[[], Any]:
             self.publish(message)
-            again = min(end, time.monotonic() + ASK_AGAIN)
-            while stamp not in self.answers and time.monotonic() < again:
-                self._require_running("an answer to an image")
-                self._executor.spin_once(timeout_sec=0.05)
-            if time.monotonic() > end:
-                raise NodeTestError(f"an image was not answered within {DEADLINE:.0f} s{self._log()}")
-        return self.answers[stamp]
+            return lambda: self.answers.get(stamp)
+
+        answer: FaceIdentities = self._insist(say, "an answer to an image")
+        return answer
 
     # --- services -----------------------------------------------------------------------------------------------------
 
@@ -260,16 +270,12 @@ class NodeClient:
 
     def state(self) -> str:
         """Label of the node's lifecycle state."""
-        end = time.monotonic() + DEADLINE
-        while True:  # an answer may be lost while both are still being introduced, so it is asked again
-            future, again = self._ask(GetState, "get_state"), min(end, time.monotonic() + ASK_AGAIN)
-            while not future.done() and time.monotonic() < again:
-                self._require_running("an answer of get_state")
-                self._executor.spin_once(timeout_sec=0.05)
-            if future.done():
-                return str(future.result().current_state.label)
-            if time.monotonic() > end:
-                raise NodeTestError(f"waited {DEADLINE:.0f} s in vain for an answer of get_state{self._log()}")
+
+        def ask() -> Callable[[], Any]:
+            future = self._ask(GetState, "get_state")
+            return lambda: future.result() if future.done() else None
+
+        return str(self._insist(ask, "an answer of get_state").current_state.label)
 
     def change_state(self, transition: str) -> bool:
         """Whether the transition was made: configure, activate, deactivate, cleanup or shutdown."""
