@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from face_recognition_ros.cli import INTERRUPTED, main
+from face_recognition_ros.engine_building import network_files
+from face_recognition_ros.models import find_model
+from face_recognition_ros.settings import Settings
 
 from .runtime.tensorrt_machine import VERSIONS, Machine
 
@@ -66,3 +69,20 @@ def test_without_tensorrt_the_reason_is_said(machine: Machine, capsys: pytest.Ca
     machine.remove("tensorrt")
     assert main(["build-engines", "--set", "detector=aligned"]) == 1
     assert capsys.readouterr().err.startswith("face-recognition: TensorRT cannot be imported")
+
+
+@pytest.mark.parametrize(
+    ("detector", "expected"),
+    [
+        ("mtcnn", NETWORKS),
+        ("yunet", ["own", *NETWORKS[2:]]),
+        ("scrfd", ["own", *NETWORKS[2:]]),
+        ("aligned", NETWORKS[3:]),
+    ],
+)
+def test_the_networks_of_each_detector(detector: str, expected: list[str], tmp_path: Path) -> None:
+    own = tmp_path / "own.onnx"
+    own.write_bytes(find_model("mtcnn_pnet").path.read_bytes())
+    model = str(own) if expected[0] == "own" else ""
+    files = network_files(Settings.of(detector=detector, detector_model=model))
+    assert [path.stem for path in files] == expected
