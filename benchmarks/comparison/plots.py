@@ -11,6 +11,8 @@ import matplotlib.pyplot as plt
 
 MILLISECONDS = (2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 LEGEND_COLUMNS = 3
+PALETTE = [*mpl.color_sequences["tab20"][::2], *mpl.color_sequences["tab20"][1::2]]
+"""The ten strong colours first."""
 
 
 def draw(path: Path, results: dict[str, Any], panel: Callable[[dict[str, Any], str, Any], None]) -> None:
@@ -31,9 +33,9 @@ def draw(path: Path, results: dict[str, Any], panel: Callable[[dict[str, Any], s
     plt.close(figure)
 
 
-def colours(results: dict[str, Any]) -> dict[str, str]:
+def colours(results: dict[str, Any]) -> dict[str, tuple[float, ...]]:
     """One for each contender that looks anew in every frame, the same in all plots."""
-    return {name: f"C{index}" for index, name in enumerate(results["whole_frame_ms"])}
+    return dict(zip(results["whole_frame_ms"], PALETTE, strict=False))
 
 
 def times(results: dict[str, Any], size: str, axes: Any) -> None:
