@@ -64,8 +64,9 @@ def suppress_non_maxima(
     while remaining.size:
         block, remaining = remaining[:BLOCK], remaining[BLOCK:]
         block = block[_greedy_survivors(overlap(boxes[block], boxes[block]) > threshold)]
-        remaining = remaining[(overlap(boxes[block], boxes[remaining]) <= threshold).all(axis=0)]
         kept.append(block)
+        if remaining.size:
+            remaining = remaining[(overlap(boxes[block], boxes[remaining]) <= threshold).all(axis=0)]
     return np.concatenate(kept)
 
 
