@@ -53,7 +53,8 @@ class SingleStageDetector(ABC):
         self.options = options
         path = load_model_file(Path(options.model)).path
         self.session, choice = create_session(path, options.backend, options.strict_backend, options.threads)
-        if len(self.session.inputs) != 1 or not self.recognizes_session():
+        shape, *others = self.session.inputs.values()
+        if others or len(shape) != 4 or shape[1] != 3 or not self.recognizes_session():
             raise ModelError(
                 f"{path} is no {self.kind} model: it takes {', '.join(self.session.inputs)} and gives "
                 f"{', '.join(self.session.outputs)}, where one picture and {self.answers} are wanted."
@@ -88,7 +89,7 @@ class SingleStageDetector(ABC):
 
     @abstractmethod
     def recognizes_session(self) -> bool:
-        """Whether the session's network is of this kind."""
+        """Whether the session's network, which takes one picture with its channels first, is of this kind."""
 
     @abstractmethod
     def candidates(self, picture: ByteArray) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from face_recognition_ros.detection import DetectorOptions
 from face_recognition_ros.detection.scrfd import ScrfdDetector
 from face_recognition_ros.errors import ModelError
+from face_recognition_ros.models import find_model
 from face_recognition_ros.types import FloatArray
 
 SIDE = 64
@@ -85,5 +86,8 @@ def test_other_networks_are_refused(tmp_path: Path) -> None:
     path = write_network(tmp_path / "one_anchor.onnx", one_anchor)
     with pytest.raises(ModelError, match=r"one_anchor.onnx is no SCRFD model.* boxes and five landmarks"):
         ScrfdDetector(DetectorOptions(model=str(path)))
+    for network in ("mtcnn_pnet", "face_embedding"):
+        with pytest.raises(ModelError, match=rf"{network}.onnx is no SCRFD model: it takes .* and gives "):
+            ScrfdDetector(DetectorOptions(model=str(find_model(network).path)))
     with pytest.raises(ModelError, match="The scrfd detector needs a model file"):
         ScrfdDetector(DetectorOptions())
