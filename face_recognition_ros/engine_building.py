@@ -12,9 +12,9 @@ from face_recognition_ros.detection.mtcnn import FastMtcnnDetector, MtcnnDetecto
 from face_recognition_ros.detection.networks import NETWORKS, ONET, network_file
 from face_recognition_ros.detection.scrfd import ScrfdDetector
 from face_recognition_ros.detection.yunet import YuNetDetector
-from face_recognition_ros.errors import BackendError
+from face_recognition_ros.errors import BackendError, UnsuitedNetworkError
 from face_recognition_ros.models import load_model_file
-from face_recognition_ros.runtime.tensorrt_build import Progress
+from face_recognition_ros.runtime.tensorrt_build import Progress, load_tensorrt
 from face_recognition_ros.runtime.tensorrt_opening import Engine
 from face_recognition_ros.settings import Settings
 
@@ -22,17 +22,21 @@ from face_recognition_ros.settings import Settings
 def build_engines(settings: Settings) -> int:
     """A line per network on stdout. Returns the exit code: 0 all engines are there and right, 1 not all.
 
-    An engine that is in the cache is only checked, so what was stopped goes on where it was. Raises BackendError where
-    TensorRT cannot be used here, KeyboardInterrupt when it is stopped.
+    A network that TensorRT is not used for is none of them. An engine that is in the cache is only checked, so what was
+    stopped goes on where it was. Raises BackendError where TensorRT cannot be used here, KeyboardInterrupt when it is
+    stopped.
     """
     failures = 0
-    engines = [Engine(path, settings.threads) for path in network_files(settings)]
-    for engine in engines:
+    load_tensorrt()
+    for path in network_files(settings):
         try:
+            engine = Engine(path, settings.threads)
             print(f"{engine.name}: {_make(engine)}: {engine.path}", flush=True)
+        except UnsuitedNetworkError as error:
+            print(f"{path.stem}: left to ONNX Runtime: {error}", flush=True)
         except BackendError as error:
             failures += 1
-            print(f"{engine.name}: {error}", file=sys.stderr, flush=True)
+            print(f"{path.stem}: {error}", file=sys.stderr, flush=True)
     return 1 if failures else 0
 
 

@@ -23,6 +23,10 @@ class BackendError(FaceRecognitionError):
     """An inference backend that is not available or failed."""
 
 
+class UnsuitedNetworkError(BackendError):
+    """A backend is not made for networks of this kind; another one is to run it."""
+
+
 class GalleryError(FaceRecognitionError):
     """A gallery file that cannot be used, or a change to it that cannot be made."""
 

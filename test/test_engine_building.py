@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from face_recognition_ros.cli import INTERRUPTED, main
 from face_recognition_ros.engine_building import network_files
@@ -86,3 +88,17 @@ def test_the_networks_of_each_detector(detector: str, expected: list[str], tmp_p
     model = str(own) if expected[0] == "own" else ""
     files = network_files(Settings.of(detector=detector, detector_model=model))
     assert [path.stem for path in files] == expected
+
+
+def test_a_network_that_tensorrt_is_not_used_for_is_left_alone(
+    machine: Machine, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, None, None]) for name in ("input", "output")]
+    graph = helper.make_graph([helper.make_node("Relu", ["input"], ["output"])], "any_size", sides[:1], sides[1:])
+    path = tmp_path / "any_size.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=9), path)
+    assert main(["build-engines", "--set", "detector=yunet", "--set", f"detector_model={path}"]) == 0
+    lines = capsys.readouterr().out
+    assert names(lines) == ["any_size", *NETWORKS[2:]]
+    assert "any_size: left to ONNX Runtime: the network takes {'input': (1, 3, None, None)}" in lines
+    assert len(machine.engine_files()) == 2

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from face_recognition_ros.errors import BackendError
+from face_recognition_ros.errors import UnsuitedNetworkError
 from face_recognition_ros.runtime.session import Shape
 
 HEIGHT, WIDTH = (12, 324, 1600), (12, 194, 1300)
@@ -49,10 +49,10 @@ class Profile:
 
 
 def profile_of(inputs: Mapping[str, Shape]) -> Profile:
-    """The range that suits a network's input; raises BackendError for a network that takes something else."""
+    """The range that suits a network's input; raises UnsuitedNetworkError for one that takes something else."""
     (name, shape), *others = inputs.items()
     if others or len(shape) != 4 or shape[3] is None:
-        raise BackendError(f"the network takes {dict(inputs)}, not one (batch, height, width, channels) input")
+        raise UnsuitedNetworkError(f"the network takes {dict(inputs)}, not one (batch, height, width, channels) input")
     height, width = shape[1], shape[2]
     if height is None or width is None:
         batches = (1, 1, 1)  # one frame's pictures come one by one
