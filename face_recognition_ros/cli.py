@@ -82,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
         "build-engines", help="build the TensorRT engines of all networks ahead; what is built stays if it is stopped"
     )
     add_settings(engines)
-    engines.set_defaults(run=run_build_engines, gallery="")
+    engines.set_defaults(run=run_build_engines)
 
     demo = commands.add_parser("demo", help="start node and camera and watch them recognise people")
     demo.add_argument("--images", type=Path, metavar="FOLDER", help="your own pictures, as for enroll")

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--references", action="store_true", help="also compare with 1 to 32 reference images of each person"
     )
     add_evaluation(verification)
-    verification.set_defaults(run=run_verification, gallery="")
+    verification.set_defaults(run=run_verification)
 
     identification = protocols.add_parser("identification", help="who is it, or a stranger, in videos")
     identification.add_argument(
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     identification.add_argument("--seed", type=int, default=0, help="of who is enrolled and who is a stranger")
     add_evaluation(identification)
-    identification.set_defaults(run=run_identification, gallery="")
+    identification.set_defaults(run=run_identification)
 
     learning = protocols.add_parser("learning", help="what learning in passing is worth, and whether it errs")
     learning.add_argument(
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     learning.add_argument("--seed", type=int, default=0, help="of who is enrolled, and of the order of videos")
     add_evaluation(learning)
-    learning.set_defaults(run=run_learning, gallery="")
+    learning.set_defaults(run=run_learning)
 
     masked = protocols.add_parser("masked", help="what drawn face masks cost, by kind of mask")
     robustness = protocols.add_parser("robustness", help="what light, blur, low resolution and pose cost")
@@ -56,14 +56,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
         protocol.add_argument("--seed", type=int, default=0, help="of the choice of pairs and of what is drawn")
         add_evaluation(protocol)
-        protocol.set_defaults(run=run, gallery="")
+        protocol.set_defaults(run=run)
 
     gradcam = protocols.add_parser("gradcam", help="where in bare and masked faces the decision lies; needs torch")
     gradcam.add_argument("--images", type=Path, required=True, metavar="DIR", help="holds NAME/ with pictures")
     gradcam.add_argument("--count", type=count, default=40, metavar="N", help="people, 0 for all; default: %(default)s")
     gradcam.add_argument("--seed", type=int, default=0, help="of who is drawn, and of the masks")
     add_evaluation(gradcam)
-    gradcam.set_defaults(run=run_gradcam, gallery="")
+    gradcam.set_defaults(run=run_gradcam)
 
 
 def add_pairs(parser: argparse.ArgumentParser) -> None:
