@@ -6,8 +6,6 @@ order of steps and all constants are those of facenet_pytorch/models/utils/detec
 benchmarks/compare_mtcnn.py compares us with.
 """
 
-import math
-
 import numpy as np
 
 from face_recognition_ros.detection.area_sampling import SummedAreaTable
@@ -22,7 +20,7 @@ from face_recognition_ros.detection.boxes import (
 )
 from face_recognition_ros.detection.detector import DetectorOptions, check_frame
 from face_recognition_ros.detection.mip_sampling import MipMap
-from face_recognition_ros.detection.networks import PNET, RNET, RNET_SIDE, ask, load_network, speaks_for
+from face_recognition_ros.detection.networks import PNET, RNET, RNET_SIDE, ask, load_network, logit, speaks_for
 from face_recognition_ros.detection.onet import Faces, ONet
 from face_recognition_ros.detection.pyramid import pyramid_for
 from face_recognition_ros.detection.sampling import Sampler
@@ -47,7 +45,7 @@ class MtcnnDetector:
         self._onet = ONet(options.model, self.sampler(), options)
         self._choices = of_pnet, of_rnet, self._onet.backend
         self._frame = self.sampler()
-        self._logits = [math.log(threshold / (1 - threshold)) for threshold in options.thresholds]
+        self._logits = [logit(threshold) for threshold in options.thresholds[:2]]
 
     @property
     def backend(self) -> BackendChoice:

@@ -1,5 +1,6 @@
 """MTCNN's networks: how one is loaded, and how it is asked about parts of a frame."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,6 +45,11 @@ def network_file(name: str, folder: str) -> ModelFile:
 def speaks_for(choices: Sequence[BackendChoice]) -> BackendChoice:
     """Of the networks of a detector, the first that is not run as it was asked for, else the first."""
     return next((choice for choice in choices if choice.used == FALLBACK), choices[0])
+
+
+def logit(probability: float) -> float:
+    """What the networks answer for it."""
+    return math.log(probability / (1 - probability))
 
 
 def ask(

@@ -4,7 +4,6 @@ Alone it follows faces from frame to frame, and says where exactly the faces are
 trained on candidates that are off by as much.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 
 from face_recognition_ros.detection.boxes import intersection_over_smaller, make_square, regress, suppress_non_maxima
 from face_recognition_ros.detection.detector import DetectorOptions, best_first, check_frame
-from face_recognition_ros.detection.networks import ONET, ONET_SIDE, ask, load_network
+from face_recognition_ros.detection.networks import ONET, ONET_SIDE, ask, load_network, logit
 from face_recognition_ros.detection.sampling import Sampler
 from face_recognition_ros.types import ByteArray, Detection, FloatArray
 
@@ -47,7 +46,7 @@ class ONet:
         self._network, self.backend = load_network(ONET, folder, options)
         self._part = sampler
         self._most = options.max_faces
-        self._threshold = math.log(options.thresholds[2] / (1 - options.thresholds[2]))
+        self._threshold = logit(options.thresholds[2])
 
     def look(self, frame: Sampler, squares: FloatArray) -> tuple[npt.NDArray[np.intp], FloatArray]:
         """Which of the squares (N, 4) show some of the frame, (M,), and its answers (M, 15) to them."""
@@ -74,10 +73,11 @@ class ONet:
             return np.empty(0, np.intp), Faces(boxes[:0], np.empty((0, 5, 2), np.float32), np.empty(0))
         self._part.fill(frame[top:bottom, left:right])
         corner = np.array([left, top], np.float32)
-        squares = squares - np.tile(corner, 2)
+        corners = np.tile(corner, 2)
+        squares = squares - corners
         seen, answers = self.look(self._part, squares)
         faces = self.faces(squares[seen], answers)
-        moved = Faces(faces.boxes + np.tile(corner, 2), faces.landmarks + corner, faces.scores)
+        moved = Faces(faces.boxes + corners, faces.landmarks + corner, faces.scores)
         return seen[self.accepts(answers)], moved
 
     def refine(self, frame: ByteArray, boxes: FloatArray) -> list[Detection]:

@@ -44,9 +44,8 @@ class ScrfdDetector(SingleStageDetector):
 
     def _answers_to(self, picture: ByteArray) -> list[FloatArray]:
         """For each of COLUMNS (N, columns), the places of the smallest stride first."""
-        (name,) = self.session.inputs
         planes = np.stack(cv2.split(picture)[::-1]).astype(np.float32)[None]
-        maps = self.session.run({name: (planes - np.float32(MEAN)) / np.float32(SCALE)})
+        maps = self.ask((planes - np.float32(MEAN)) / np.float32(SCALE))
         of_kinds = ([one.reshape(-1, columns) for one in maps if one.shape[-1] == columns] for columns in COLUMNS)
         nothing = np.empty((0, 0), np.float32)
         return [np.concatenate(sorted(of_kind, key=len, reverse=True) or [nothing]) for of_kind in of_kinds]

@@ -42,6 +42,8 @@ class SingleStageDetector(ABC):
     of pixels (decision 19)."""
     overlap: float
     """Of boxes of one face, at least."""
+    sides: tuple[int | None, ...]
+    """Height and width of the picture that the network takes; None where any will do."""
 
     def __init__(self, options: DetectorOptions) -> None:
         """Load the model file; raises ModelError where none is given, or it is missing or another network."""
@@ -53,7 +55,8 @@ class SingleStageDetector(ABC):
         self.options = options
         path = load_model_file(Path(options.model)).path
         self.session, choice = create_session(path, options.backend, options.strict_backend, options.threads)
-        shape, *others = self.session.inputs.values()
+        (self._input, shape), *others = self.session.inputs.items()
+        self.sides = shape[2:]
         if others or len(shape) != 4 or shape[1] != 3 or not self.recognizes_session():
             raise ModelError(
                 f"{path} is no {self.kind} model: it takes {', '.join(self.session.inputs)} and gives "
@@ -99,11 +102,9 @@ class SingleStageDetector(ABC):
         person's right eye comes first: the image's left.
         """
 
-    @property
-    def sides(self) -> tuple[int | None, int | None]:
-        """Height and width of the picture that the network takes, where it takes one size only."""
-        ((_, _, height, width),) = self.session.inputs.values()
-        return height, width
+    def ask(self, planes: FloatArray) -> list[FloatArray]:
+        """The network's answers, as session.outputs names them, to the (1, 3, h, w) float32 planes of a picture."""
+        return self.session.run({self._input: planes})
 
     def _shown(self, frame: ByteArray) -> tuple[ByteArray, FloatArray]:
         """The (h, w, 3) picture that the network is shown of a frame, and (2,) the frame's x, y for each of its."""

@@ -28,9 +28,8 @@ class YuNetDetector(SingleStageDetector):
         return set(self.session.outputs) == ANSWERS
 
     def candidates(self, picture: ByteArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        (name,) = self.session.inputs
         planes = np.stack(cv2.split(picture)).astype(np.float32)[None]  # blobFromImage takes twenty times as long
-        answers = dict(zip(self.session.outputs, self.session.run({name: planes}), strict=True))
+        answers = dict(zip(self.session.outputs, self.ask(planes), strict=True))
         certainty, face, box, points = (
             np.concatenate([answers[f"{kind}_{stride}"][0] for stride in STRIDES]) for kind in KINDS
         )
