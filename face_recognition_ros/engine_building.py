@@ -8,12 +8,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from face_recognition_ros.assembly import embedding_model_file
-from face_recognition_ros.detection.mtcnn import FastMtcnnDetector, MtcnnDetector
-from face_recognition_ros.detection.networks import NETWORKS, ONET, network_file
-from face_recognition_ros.detection.scrfd import ScrfdDetector
-from face_recognition_ros.detection.yunet import YuNetDetector
+from face_recognition_ros.detection import detector_kind
 from face_recognition_ros.errors import BackendError, UnsuitedNetworkError
-from face_recognition_ros.models import load_model_file
 from face_recognition_ros.runtime.tensorrt_build import Progress, load_tensorrt
 from face_recognition_ros.runtime.tensorrt_opening import Engine
 from face_recognition_ros.settings import Settings
@@ -42,12 +38,7 @@ def build_engines(settings: Settings) -> int:
 
 def network_files(settings: Settings) -> list[Path]:
     """The networks that a node with these settings runs through runtime/, the largest last."""
-    files = []
-    if settings.detector in (MtcnnDetector.name, FastMtcnnDetector.name):
-        files = [network_file(name, settings.detector_model) for name in NETWORKS]
-    elif settings.detector in (YuNetDetector.name, ScrfdDetector.name):
-        files = [load_model_file(Path(settings.detector_model)), network_file(ONET, "")]
-    return [*(file.path for file in files), embedding_model_file(settings)]
+    return [*detector_kind(settings.detector).model_files(settings.detector_model), embedding_model_file(settings)]
 
 
 def _make(engine: Engine) -> str:

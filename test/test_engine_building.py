@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 
 from face_recognition_ros.cli import INTERRUPTED, main
 from face_recognition_ros.engine_building import network_files
+from face_recognition_ros.errors import SettingsError
 from face_recognition_ros.models import find_model
 from face_recognition_ros.settings import Settings
 
@@ -102,3 +103,8 @@ def test_a_network_that_tensorrt_is_not_used_for_is_left_alone(
     assert names(lines) == ["any_size", *NETWORKS[2:]]
     assert "any_size: left to ONNX Runtime: the network takes {'input': (1, 3, None, None)}" in lines
     assert len(machine.engine_files()) == 2
+
+
+def test_an_unknown_detector_has_no_networks() -> None:
+    with pytest.raises(SettingsError, match="no face detector 'haar'"):
+        network_files(Settings.of(detector="haar"))

@@ -1,5 +1,7 @@
 """No detection: the picture is a face, aligned already, as in data sets that come as crops."""
 
+from pathlib import Path
+
 import numpy as np
 
 from face_recognition_ros.alignment import TEMPLATE
@@ -19,6 +21,10 @@ class AlignedDetector:
 
     def __init__(self, options: DetectorOptions) -> None:
         """Has no options."""
+
+    @staticmethod
+    def model_files(model: str) -> list[Path]:
+        return []
 
     def detect(self, frame: ByteArray) -> list[Detection]:
         """One face for a (S, S, 3) uint8 picture, S >= 112, with the template's landmarks; none for another shape."""

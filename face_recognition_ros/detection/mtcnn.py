@@ -6,6 +6,8 @@ order of steps and all constants are those of facenet_pytorch/models/utils/detec
 benchmarks/compare_mtcnn.py compares us with.
 """
 
+from pathlib import Path
+
 import numpy as np
 
 from face_recognition_ros.detection.area_sampling import SummedAreaTable
@@ -20,7 +22,17 @@ from face_recognition_ros.detection.boxes import (
 )
 from face_recognition_ros.detection.detector import DetectorOptions, check_frame
 from face_recognition_ros.detection.mip_sampling import MipMap
-from face_recognition_ros.detection.networks import PNET, RNET, RNET_SIDE, ask, load_network, logit, speaks_for
+from face_recognition_ros.detection.networks import (
+    NETWORKS,
+    PNET,
+    RNET,
+    RNET_SIDE,
+    ask,
+    load_network,
+    logit,
+    network_file,
+    speaks_for,
+)
 from face_recognition_ros.detection.onet import Faces, ONet
 from face_recognition_ros.detection.pyramid import pyramid_for
 from face_recognition_ros.detection.sampling import Sampler
@@ -46,6 +58,10 @@ class MtcnnDetector:
         self._choices = of_pnet, of_rnet, self._onet.backend
         self._frame = self.sampler()
         self._logits = [logit(threshold) for threshold in options.thresholds[:2]]
+
+    @staticmethod
+    def model_files(model: str) -> list[Path]:
+        return [network_file(name, model).path for name in NETWORKS]
 
     @property
     def backend(self) -> BackendChoice:

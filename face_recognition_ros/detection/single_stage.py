@@ -13,7 +13,7 @@ import numpy as np
 from face_recognition_ros.detection.boxes import suppress_non_maxima
 from face_recognition_ros.detection.detector import DetectorOptions, check_frame
 from face_recognition_ros.detection.mip_sampling import MipMap
-from face_recognition_ros.detection.networks import speaks_for
+from face_recognition_ros.detection.networks import ONET, network_file, speaks_for
 from face_recognition_ros.detection.onet import Faces, ONet
 from face_recognition_ros.errors import ModelError
 from face_recognition_ros.models import load_model_file
@@ -64,6 +64,10 @@ class SingleStageDetector(ABC):
             )
         self._onet = ONet("", MipMap(), options)
         self._choices = choice, self._onet.backend
+
+    @staticmethod
+    def model_files(model: str) -> list[Path]:
+        return [load_model_file(Path(model)).path, network_file(ONET, "").path]
 
     @property
     def backend(self) -> BackendChoice:
