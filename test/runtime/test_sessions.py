@@ -1,5 +1,6 @@
 """Opening networks: the ONNX Runtime session and the honest choice of a backend."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from onnx import TensorProto, helper
 
 from face_recognition_ros.errors import BackendError, ModelError, SettingsError
 from face_recognition_ros.runtime import BACKENDS, InferenceSession, create_session
+from face_recognition_ros.runtime.onnx_runtime import workers_places
 from face_recognition_ros.runtime.selection import Opener
 
 
@@ -49,6 +51,32 @@ def test_closed_session_refuses_to_run(doubling_model: Path) -> None:
     session.close()
     with pytest.raises(BackendError, match="closed"):
         session.run({"x": np.zeros((1, 2), np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("threads", "processors", "places"),
+    [(0, {0, 1}, ""), (1, {0, 1}, ""), (2, {0, 1}, "2"), (2, {3}, ""), (3, {7, 2, 4}, "5,8;5,8"), (3, {0, 1}, "")],
+)
+def test_threads_leave_the_first_processor_to_their_caller(threads: int, processors: set[int], places: str) -> None:
+    assert workers_places(threads, processors) == places
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor has no room for a second thread")
+@pytest.mark.parametrize("threads", [0, 2])
+def test_threads_use_no_processor_that_is_not_allowed(doubling_model: Path, threads: int) -> None:
+    allowed = os.sched_getaffinity(0)
+    chosen = set(sorted(allowed)[:2])
+    tasks = Path("/proc/self/task")
+    before = set(tasks.iterdir())
+    os.sched_setaffinity(0, chosen)
+    try:
+        session, _ = create_session(doubling_model, "onnxruntime", threads=threads)
+        workers = set(tasks.iterdir()) - before
+        places = [os.sched_getaffinity(int(worker.name)) for worker in workers]
+    finally:
+        os.sched_setaffinity(0, allowed)
+    session.close()
+    assert places == [{max(chosen)}]
 
 
 def test_missing_file(tmp_path: Path) -> None:
