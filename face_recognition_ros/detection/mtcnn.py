@@ -54,7 +54,7 @@ class MtcnnDetector:
         self._options = options
         self._pnet, of_pnet = load_network(PNET, options.model, options)
         self._rnet, of_rnet = load_network(RNET, options.model, options)
-        self._onet = ONet(options.model, self.sampler(), options)
+        self._onet = ONet(options.model, options)
         self._choices = of_pnet, of_rnet, self._onet.backend
         self._frame = self.sampler()
         self._logits = [logit(threshold) for threshold in options.thresholds[:2]]

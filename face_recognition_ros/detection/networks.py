@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from face_recognition_ros.detection.boxes import pixel_ranges
 from face_recognition_ros.detection.detector import DetectorOptions
-from face_recognition_ros.detection.sampling import Sampler
+from face_recognition_ros.detection.sampling import CropSource
 from face_recognition_ros.errors import ModelError
 from face_recognition_ros.models import ModelFile, find_model, load_model_file
 from face_recognition_ros.runtime import FALLBACK, BackendChoice, InferenceSession, create_session
@@ -53,7 +53,7 @@ def logit(probability: float) -> float:
 
 
 def ask(
-    network: InferenceSession, frame: Sampler, boxes: FloatArray, side: int
+    network: InferenceSession, frame: CropSource, boxes: FloatArray, side: int
 ) -> tuple[npt.NDArray[np.intp], FloatArray]:
     """Which of the boxes (N, 4) show some of the frame, (M,), and the network's answers (M, ...) to their crops."""
     ranges = pixel_ranges(boxes, frame.width, frame.height)

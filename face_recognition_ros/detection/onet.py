@@ -11,14 +11,13 @@ import numpy.typing as npt
 
 from face_recognition_ros.detection.boxes import intersection_over_smaller, make_square, regress, suppress_non_maxima
 from face_recognition_ros.detection.detector import DetectorOptions, best_first, check_frame
+from face_recognition_ros.detection.direct_sampling import FrameParts
 from face_recognition_ros.detection.networks import ONET, ONET_SIDE, ask, load_network, logit
-from face_recognition_ros.detection.sampling import Sampler
+from face_recognition_ros.detection.sampling import CropSource
 from face_recognition_ros.types import ByteArray, Detection, FloatArray
 
 OVERLAP = 0.7
 """Of a box with a smaller one of the same face, as part of that, at least."""
-GRID = 32
-"""Pixels to a multiple of which a part of a frame is cut, so that it can be halved."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,14 +40,13 @@ class Faces:
 class ONet:
     """FaceRefiner; its answers (N, 15) are logit, regression of the box, landmarks: five x, then five y."""
 
-    def __init__(self, folder: str, sampler: Sampler, options: DetectorOptions) -> None:
-        """Load the network as load_network does, with its exceptions; the sampler is for `place` and `refine` alone."""
+    def __init__(self, folder: str, options: DetectorOptions) -> None:
+        """Load the network as load_network does, with its exceptions."""
         self._network, self.backend = load_network(ONET, folder, options)
-        self._part = sampler
         self._most = options.max_faces
         self._threshold = logit(options.thresholds[2])
 
-    def look(self, frame: Sampler, squares: FloatArray) -> tuple[npt.NDArray[np.intp], FloatArray]:
+    def look(self, frame: CropSource, squares: FloatArray) -> tuple[npt.NDArray[np.intp], FloatArray]:
         """Which of the squares (N, 4) show some of the frame, (M,), and its answers (M, 15) to them."""
         return ask(self._network, frame, squares, ONET_SIDE)
 
@@ -67,28 +65,12 @@ class ONet:
 
     def place(self, frame: ByteArray, boxes: FloatArray) -> tuple[npt.NDArray[np.intp], Faces]:
         """At which of these places (N, 4) in a (H, W, 3) uint8 BGR frame there is a face, (M,), and where exactly."""
+        if not len(boxes):
+            return np.empty(0, np.intp), Faces(boxes, np.empty((0, 5, 2), np.float32), np.empty(0))
         squares = make_square(boxes)
-        left, top, right, bottom = frame_part(squares, frame.shape[1], frame.shape[0])
-        if right <= left or bottom <= top:
-            return np.empty(0, np.intp), Faces(boxes[:0], np.empty((0, 5, 2), np.float32), np.empty(0))
-        self._part.fill(frame[top:bottom, left:right])
-        corner = np.array([left, top], np.float32)
-        corners = np.tile(corner, 2)
-        squares = squares - corners
-        seen, answers = self.look(self._part, squares)
-        faces = self.faces(squares[seen], answers)
-        moved = Faces(faces.boxes + corners, faces.landmarks + corner, faces.scores)
-        return seen[self.accepts(answers)], moved
+        seen, answers = self.look(FrameParts(frame), squares)
+        return seen[self.accepts(answers)], self.faces(squares[seen], answers)
 
     def refine(self, frame: ByteArray, boxes: FloatArray) -> list[Detection]:
         check_frame(frame)
         return self.place(frame, boxes)[1].best(self._most)
-
-
-def frame_part(boxes: FloatArray, width: int, height: int) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the part of a frame that boxes (N, 4) reach, or a little more; empty for none."""
-    if not len(boxes):
-        return 0, 0, 0, 0
-    left, top = np.floor((boxes[:, :2].min(axis=0) - 2) / GRID).astype(int) * GRID
-    right, bottom = np.ceil((boxes[:, 2:].max(axis=0) + 2) / GRID).astype(int) * GRID
-    return max(left, 0), max(top, 0), min(right, width), min(bottom, height)

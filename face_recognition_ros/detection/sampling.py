@@ -11,12 +11,19 @@ from face_recognition_ros.types import ByteArray, FloatArray
 Indices = npt.NDArray[np.int64]
 
 
-class Sampler(Protocol):
-    """Takes up a frame and gives shrunk and enlarged parts of it, in blue, green and red from 0 to 255."""
+class CropSource(Protocol):
+    """Gives shrunk and enlarged parts of a frame, in blue, green and red from 0 to 255."""
 
     height: int
     width: int
     """Of the frame, in pixels."""
+
+    def crops(self, ranges: Indices, side: int) -> FloatArray:
+        """Parts (N, 4) left, top, right, bottom, none empty, brought to (N, side, side, 3) float32."""
+
+
+class Sampler(CropSource, Protocol):
+    """Takes up one frame after the other."""
 
     def fill(self, frame: ByteArray) -> None:
         """Take up a (H, W, 3) uint8 frame."""
@@ -26,6 +33,3 @@ class Sampler(Protocol):
 
         Holds until the next call of the sampler only.
         """
-
-    def crops(self, ranges: Indices, side: int) -> FloatArray:
-        """Parts (N, 4) left, top, right, bottom, none empty, brought to (N, side, side, 3) float32."""

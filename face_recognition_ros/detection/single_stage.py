@@ -12,7 +12,6 @@ import numpy as np
 
 from face_recognition_ros.detection.boxes import suppress_non_maxima
 from face_recognition_ros.detection.detector import DetectorOptions, check_frame
-from face_recognition_ros.detection.mip_sampling import MipMap
 from face_recognition_ros.detection.networks import ONET, network_file, speaks_for
 from face_recognition_ros.detection.onet import Faces, ONet
 from face_recognition_ros.errors import ModelError
@@ -62,7 +61,7 @@ class SingleStageDetector(ABC):
                 f"{path} is no {self.kind} model: it takes {', '.join(self.session.inputs)} and gives "
                 f"{', '.join(self.session.outputs)}, where one picture and {self.answers} are wanted."
             )
-        self._onet = ONet("", MipMap(), options)
+        self._onet = ONet("", options)
         self._choices = choice, self._onet.backend
 
     @staticmethod
