@@ -1,8 +1,9 @@
-"""How long should ONNX Runtime's threads wait awake? Time of a frame and CPU at a camera's rate; a Markdown table.
+"""How long should ONNX Runtime's threads wait awake, and where? Time of a frame and CPU at a camera's rate.
+
 
     .venv/bin/python benchmarks/spinning.py
 
-Each duration has processes of its own, asked in turn. The recognizer is called 30 times a second with pictures of
+Each choice has processes of its own, asked in turn. The recognizer is called 30 times a second with pictures of
 640x480, as the node does it, but without ROS. Let nothing else run meanwhile.
 """
 
@@ -27,8 +28,14 @@ from face_recognition_ros.settings import Settings
 
 MICROSECONDS = (20, 100, 500, 1_000_000)
 """The last is about what onnxruntime does by itself."""
+ANYWHERE = "anywhere"
+"""The chosen duration, but the second thread may run on any processor, that of the first included."""
+CHOICES = {**{f"{duration} us": duration for duration in MICROSECONDS}, ANYWHERE: onnx_runtime.SPIN_MICROSECONDS}
 RATE, WARM_UP, FRAMES = 30.0, 30, 120
-MODES = {"in full": Settings(detection_interval=1, embedding_interval=0.0), "video": Settings()}
+MODES = {
+    "in full": Settings(threads=2, detection_interval=1, embedding_interval=0.0),
+    "video": Settings(threads=2),
+}
 
 
 def measure() -> list[dict[str, float | str]]:
@@ -66,25 +73,27 @@ def cpu_seconds() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
-    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=CHOICES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        onnx_runtime.SPIN_MICROSECONDS = arguments.child
+        onnx_runtime.SPIN_MICROSECONDS = CHOICES[arguments.child]
+        if arguments.child == ANYWHERE:
+            onnx_runtime.workers_places = lambda threads, processors: ""
         print(json.dumps(measure()))
         return
     found = defaultdict(list)
     for _ in range(arguments.rounds):
-        for duration in MICROSECONDS:
-            command = [sys.executable, __file__, "--child", str(duration)]
+        for choice in CHOICES:
+            command = [sys.executable, __file__, "--child", choice]
             output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             for row in json.loads(output.splitlines()[-1]):
-                found[row["mode"], duration].append(row)
-    print(f"| frame | {' | '.join(f'{duration} us' for duration in MICROSECONDS)} |")
-    print("| --- |" + " --- |" * len(MICROSECONDS))
+                found[row["mode"], choice].append(row)
+    print(f"| frame | {' | '.join(CHOICES)} |")
+    print("| --- |" + " --- |" * len(CHOICES))
     for mode in dict.fromkeys(mode for mode, _ in found):
         cells = []
-        for duration in MICROSECONDS:
-            p50, mean, cpu = (np.median([row[key] for row in found[mode, duration]]) for key in ("p50", "mean", "cpu"))
+        for choice in CHOICES:
+            p50, mean, cpu = (np.median([row[key] for row in found[mode, choice]]) for key in ("p50", "mean", "cpu"))
             cells.append(f"{p50:.1f} ms, mean {mean:.1f}, CPU {cpu:.0f} %")
         print(f"| {mode} | {' | '.join(cells)} |")
 

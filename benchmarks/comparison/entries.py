@@ -49,10 +49,14 @@ def entries(peers: Path, models: Path | None, yunet: Path | None, threads: int, 
         found.append(Entry(f"facenet_pytorch_min{smallest}", title, program("facenet.py", str(peers)), options))
     dlib = program("dlib_face_recognition.py", str(peers))
     found.append(Entry("face_recognition", "face_recognition (dlib)", dlib, common))
+    insightface = program("insightface_models.py")
     for size in (320, 640):
-        options = files | {"size": size}
         title = f"insightface SCRFD-500m {size}"
-        found.append(Entry(f"insightface_{size}", title, program("insightface_models.py"), options))
+        found.append(Entry(f"insightface_{size}", title, insightface, files | {"size": size}))
+    tuned = files | {"size": 320, "one_pool": True}
+    found.append(
+        Entry("insightface_320_one_pool", "insightface SCRFD-500m 320, both networks in one pool", insightface, tuned)
+    )
     opencv = program("opencv_zoo.py")
     found.append(Entry("opencv_yunet_sface", "OpenCV YuNet + SFace", opencv, files))
     only = files | {"detection_only": True}

@@ -83,14 +83,14 @@ def network_stand_in(path: Path) -> None:
     save_model(path, nodes, {"matrix": matrix}, [None, 3, 112, 112], {"embedding": [None, 512]})
 
 
-@pytest.mark.parametrize(("size", "scale"), [(320, 0.5), (640, 1.0)])
-def test_insightface_models_are_run_as_its_package_does(tmp_path: Path, size: int, scale: float) -> None:
+@pytest.mark.parametrize(("name", "scale"), [("320", 0.5), ("640", 1.0), ("320_one_pool", 0.5)])
+def test_insightface_models_are_run_as_its_package_does(tmp_path: Path, name: str, scale: float) -> None:
     detector_stand_in(tmp_path / "det_500m.onnx")
     network_stand_in(tmp_path / "w600k_mbf.onnx")
     frame = np.zeros((480, 640, 3), np.uint8)
     side = round(16 / scale)  # pixels of the frame that become a cell of the detector's picture
     frame[5 * side : 6 * side, 10 * side : 11 * side] = 255
-    answer = ask(entry(f"insightface_{size}", tmp_path), tmp_path, frame)
+    answer = ask(entry(f"insightface_{name}", tmp_path), tmp_path, frame)
     centre = np.array([10.0, 5.0]) * side
     (face,) = answer.faces
     assert face["box"] == pytest.approx([*(centre - side), *(centre + side)])
