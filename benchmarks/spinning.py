@@ -1,6 +1,5 @@
 """How long should ONNX Runtime's threads wait awake, and where? Time of a frame and CPU at a camera's rate.
 
-
     .venv/bin/python benchmarks/spinning.py
 
 Each choice has processes of its own, asked in turn. The recognizer is called 30 times a second with pictures of
