@@ -54,9 +54,7 @@ def entries(peers: Path, models: Path | None, yunet: Path | None, threads: int, 
         title = f"insightface SCRFD-500m {size}"
         found.append(Entry(f"insightface_{size}", title, insightface, files | {"size": size}))
     tuned = files | {"size": 320, "one_pool": True}
-    found.append(
-        Entry("insightface_320_one_pool", "insightface SCRFD-500m 320, both networks in one pool", insightface, tuned)
-    )
+    found.append(Entry("insightface_320_one_pool", "insightface SCRFD-500m 320, one pool", insightface, tuned))
     opencv = program("opencv_zoo.py")
     found.append(Entry("opencv_yunet_sface", "OpenCV YuNet + SFace", opencv, files))
     only = files | {"detection_only": True}

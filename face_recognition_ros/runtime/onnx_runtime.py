@@ -18,11 +18,8 @@ logger = logging.getLogger(__name__)
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 """Execution providers in order of preference; those that this onnxruntime lacks are left out."""
 
-
-SPIN_MICROSECONDS = 100
-"""How long a session's threads wait awake for more work: from layer to layer, not from frame to frame (decision 16)."""
-TIMED_SPINNING_SINCE = (1, 27)
-"""The onnxruntime that is known to heed it; with an older one the threads sleep whenever they wait."""
+AWAKE = {"session.force_spinning_stop": "1"}
+"""How long a session's threads wait awake for more work: from layer to layer, not beyond the last (decision 16)."""
 
 
 @cache
@@ -108,10 +105,8 @@ def _session_options(threads: int) -> Any:
     options.intra_op_num_threads = threads
     if places := workers_places(threads, allowed):
         options.add_session_config_entry("session.intra_op_thread_affinities", places)
-    if tuple(map(int, onnxruntime.__version__.split(".")[:2])) >= TIMED_SPINNING_SINCE:
-        options.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN_MICROSECONDS))
-    else:
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for name, value in AWAKE.items():
+        options.add_session_config_entry(name, value)
     options.log_severity_level = 3  # errors only: warnings about unused initialisers are nothing a user can act on
     # Shapes change from call to call (pyramid levels, number of crops): a memory plan per shape would be kept for ever.
     options.enable_mem_pattern = False
