@@ -23,8 +23,6 @@ INSTALL = "`make training-env`, then `.venv-training/bin/python -m face_recognit
 GRAD_CAM, LAYER_CAM = METHODS = ("Grad-CAM", "LayerCAM")
 FINE_SIDE = 14
 """Side of the feature map that LayerCAM explains: 8 crop pixels a cell, enough to tell an eye from a nose."""
-ONNX_OPSET = 17
-"""The newest operators that onnx2torch reads completely; released files have newer ones, without using what is new."""
 BATCH = 16
 
 REGIONS = {
@@ -45,19 +43,15 @@ def require_libraries() -> None:
 def differentiable(model: Path) -> Any:
     """The network of an ONNX file as a torch module: (N, 3, 112, 112) uint8 RGB -> (N, D), with gradients.
 
-    Raises BackendError where it has operators that onnx2torch does not know, such as those of int8 networks.
+    Raises ModelError where the file is none, BackendError where it has operators that onnx2torch does not know, such as
+    those of int8 networks.
     """
-    import onnx
-    import onnx2torch
-    from onnx import version_converter
+    from face_recognition_ros.runtime.torch_network import read_onnx, to_torch
 
-    graph = onnx.load(model)
-    if any(opset.domain == "" and opset.version > ONNX_OPSET for opset in graph.opset_import):
-        graph = version_converter.convert_version(graph, ONNX_OPSET)
     try:
-        network = onnx2torch.convert(graph).eval()
-    except NotImplementedError as error:
-        raise BackendError(f"{model} cannot be read into torch; Grad-CAM needs an fp32 network: {error}") from error
+        network = to_torch(read_onnx(model), model.name).requires_grad_(True)
+    except BackendError as error:
+        raise BackendError(f"Grad-CAM needs an fp32 network: {error}") from error
     # The file takes (N, 112, 112, 3); the explaining library reads a picture's size from the last two dimensions.
     network.register_forward_pre_hook(lambda _, inputs: (inputs[0].permute(0, 2, 3, 1),))
     return network
