@@ -81,7 +81,7 @@ def test_messages_leave_nothing_behind(cameras: Cameras) -> None:
         grown = take(2000) - before
     finally:
         tracemalloc.stop()
-    assert grown < 2000 * 50, "bytes: less than the smallest object for each"
+    assert grown < 2000 * 100, "bytes: no function for each, as rclpy's executors keep where a future is waited for"
 
 
 def test_it_can_be_ended_twice_and_while_nothing_comes(cameras: Cameras) -> None:
