@@ -51,8 +51,11 @@ class GroupThread:
                 in_use.enter_context(handle)
             wait_set = rclpy_implementation.WaitSet(len(subscriptions), 1, 0, 0, 0, 0, self._node.context.handle)
             while not self._stopping and self._node.context.ok():
-                for subscription in self._wait(wait_set, subscriptions):
-                    self._serve(subscription)
+                try:
+                    for subscription in self._wait(wait_set, subscriptions):
+                        self._serve(subscription)
+                except RCLError as error:
+                    self._node.get_logger().warning(f"A message could not be taken: {error}")
 
     def _wait(self, wait_set: Any, subscriptions: Collection[Subscription]) -> list[Subscription]:
         """Those for which there is a message; none where the thread is woken."""
@@ -65,11 +68,7 @@ class GroupThread:
         return [one for one in subscriptions if one.handle.pointer in ready]
 
     def _serve(self, subscription: Subscription) -> None:
-        try:
-            taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
-        except RCLError as error:
-            self._node.get_logger().warning(f"A message could not be taken: {error}")
-            return
+        taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
         if taken is not None and not self._stopping:
             subscription.callback(taken[0])
 
