@@ -1,6 +1,7 @@
 """The test kit for other packages: what it plays, what it asserts, and what it says where something is wrong."""
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from face_recognition_ros.assembly import assemble
+from face_recognition_ros.demo.processes import PythonProcess
 from face_recognition_ros.errors import EnrollmentError, FaceRecognitionError, GalleryError, SettingsError
 from face_recognition_ros.settings import Settings
 from face_recognition_ros.testing import (
@@ -327,7 +329,7 @@ def test_a_node_that_ends_is_reported_with_the_end_of_its_log(tmp_path: Path, as
     with running_node(parameters={"autostart": False}, folder=tmp_path) as node:
         assert node.state() == "unconfigured"
         assert node.process is not None
-        node.process.popen.kill()
+        node.process.kill()
         with pytest.raises(NodeTestError, match=r"ended while the test waited for somebody.*exit code -9; .*node\.log"):
             node.show(astronaut_bgr)
     assert (tmp_path / "node.log").is_file()
@@ -368,3 +370,13 @@ def test_an_answer_that_is_lost_is_asked_for_again(client: NodeClient, monkeypat
     monkeypatch.setattr(node_client, "ASK_AGAIN", 0.1)
     assert client.state() == "active"
     assert not lost
+
+
+def test_nobody_leaves_ros_right_after_a_process_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = NodeClient(domain=1 + (os.getpid() + 30) % 100)
+    waits: list[float] = []
+    with PythonProcess(["-c", "input()"], {}, tmp_path / "log") as process, monkeypatch.context() as patch:
+        patch.setattr(time, "sleep", waits.append)
+        assert process.kill() == -signal.SIGKILL
+        client.close()
+    assert any(0 < seconds <= node_client.LOCKS_OF_THE_DEAD for seconds in waits)

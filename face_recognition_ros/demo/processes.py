@@ -1,14 +1,16 @@
 """Starts ROS programs as processes of their own, shut off from other ROS systems, and ends them again."""
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
@@ -65,6 +67,9 @@ def node_arguments(gallery: Path) -> list[str]:
 class PythonProcess:
     """A Python program that runs as a process of its own; leaving the context ends it, whatever happened."""
 
+    last_kill: ClassVar[float] = -math.inf
+    """When any of them was killed last, in seconds of time.monotonic."""
+
     def __init__(
         self,
         arguments: Sequence[str],
@@ -115,14 +120,16 @@ class PythonProcess:
         """Ends the process and returns its exit code; may be called twice."""
         if self.popen.stdin is not None:
             self.popen.stdin.close()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-            if self.popen.poll() is not None:
-                break
+        for number in (signal.SIGINT, signal.SIGTERM):
             self.popen.send_signal(number)
-            try:
-                self.popen.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                continue
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.popen.wait(PATIENCE)
+        return self.kill()
+
+    def kill(self) -> int:
+        """Ends the process without a warning, as a power cut, and returns its exit code."""
+        self.popen.kill()
+        PythonProcess.last_kill = time.monotonic()
         return self.popen.wait()
 
     def __enter__(self) -> Self:

@@ -51,11 +51,6 @@ class NodeProcess(PythonProcess):
         self.signal(number)
         return self.wait()
 
-    def kill(self) -> None:
-        """Ends it without a warning, as a power cut."""
-        self.popen.kill()
-        self.popen.wait()
-
     def end(self) -> None:
         """Ends it if it still runs, and kills it if it does not listen."""
         super().stop()
