@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -71,12 +72,14 @@ def test_threads_use_no_processor_that_is_not_allowed(doubling_model: Path, thre
     os.sched_setaffinity(0, chosen)
     try:
         session, _ = create_session(doubling_model, "onnxruntime", threads=threads)
-        workers = set(tasks.iterdir()) - before
-        places = [os.sched_getaffinity(int(worker.name)) for worker in workers]
+        (worker,) = set(tasks.iterdir()) - before
     finally:
         os.sched_setaffinity(0, allowed)
+    end = time.monotonic() + 60
+    while (place := os.sched_getaffinity(int(worker.name))) != {max(chosen)} and time.monotonic() < end:
+        time.sleep(0.01)  # it goes there itself, as soon as a busy machine lets it begin
     session.close()
-    assert places == [{max(chosen)}]
+    assert place == {max(chosen)}
 
 
 def test_missing_file(tmp_path: Path) -> None:
